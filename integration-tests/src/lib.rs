@@ -1,0 +1,1 @@
+//! TranDB: integration tests.
