@@ -1,0 +1,68 @@
+# The project's commands: `just` alone lists them. CI runs the same ones.
+# The programs they need are installed by .ci/install-tools.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+host := `rustc --print host-tuple`
+target_dir := env("CARGO_TARGET_DIR", "target")
+
+_list:
+    @just --list --unsorted
+
+# Build everything in release mode
+build:
+    cargo build --workspace --release
+
+# Start the server on 127.0.0.1:8080; flags follow, e.g. `just run --help`
+run *FLAGS:
+    cargo run --release -p trandb-server -- {{ FLAGS }}
+
+# Run every test: what needs only Rust, then the container suite
+test: && integration-test
+    cargo test --workspace
+
+# Build the image and test it in containers (needs Docker)
+integration-test: image
+    cargo test --workspace --test containers -- --ignored
+
+# Print the line coverage of common, engine, server and client; fails where it is under 90 %
+coverage:
+    .ci/coverage 90 common engine server client
+
+# Fuzz every target for SECONDS each
+fuzz SECONDS="30":
+    cargo fuzz build --sanitizer none
+    for target in $(cargo fuzz list); do \
+        .ci/fuzz-target "$target" {{ SECONDS }}; \
+    done
+
+# Measure against the goals that need nothing installed
+bench *FLAGS:
+    cargo run --release -p trandb-bench -- {{ FLAGS }}
+
+# Measure against Redis, memcached, nginx, webdis and etcd (from Debian's packages)
+bench-peers *FLAGS:
+    cargo run --release -p trandb-bench -- --peers {{ FLAGS }}
+
+# Build the image `trandb` from a static binary made on this machine (needs Docker)
+image:
+    RUSTFLAGS="-C target-feature=+crt-static" \
+        cargo build --release --locked -p trandb-server --target {{ host }}
+    install -m 755 {{ target_dir }}/{{ host }}/release/trandb-server docker/context/
+    docker build --target prebuilt -t trandb -t trandb:test -f docker/Dockerfile .
+
+# Check format, lints, docs and dependencies; never writes to the tree
+verify:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+    cargo deny --workspace check licenses bans sources
+
+# Repair what can be repaired by itself: format and simple lints
+fix:
+    cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
+    cargo fmt --all
+
+# Check the dependencies against the RustSec advisories (needs the internet)
+audit:
+    cargo deny --workspace check advisories
