@@ -1,0 +1,180 @@
+//! The client itself: reads here, writes in `write`, listings in `list`.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, request};
+use tokio::time::Instant;
+use trandb_common::path;
+
+use crate::{
+    ClientBuilder, Delete, Error, InvalidKey, Key, Limits, List, Put, Value, ValueTooLarge,
+    Version,
+    answer::{self, Failure},
+    error::Kind,
+    retry::Effect,
+    send::Sender,
+};
+
+/// A client of one TranDB, over one or several endpoints.
+///
+/// Clones are cheap and share connections; make one per process.
+#[derive(Clone)]
+pub struct Client {
+    sender: Arc<Sender>,
+}
+
+/// A value and its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The value's bytes.
+    pub value: Bytes,
+    /// The version that the write of this value made.
+    pub version: Version,
+}
+
+/// A value's version and size, without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// The version that the write of this value made.
+    pub version: Version,
+    /// The value's size in bytes.
+    pub size: u64,
+}
+
+impl Client {
+    /// A client of the server at `endpoint`, which is `http://host:port`. It connects with its
+    /// first request.
+    ///
+    /// # Errors
+    ///
+    /// When `endpoint` is not one.
+    pub fn connect(endpoint: impl AsRef<str>) -> Result<Self, Error> {
+        Self::builder().endpoint(endpoint).build()
+    }
+
+    /// The settings of a client, to be changed before it is made.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    pub(crate) fn from_sender(sender: Arc<Sender>) -> Self {
+        Self { sender }
+    }
+
+    /// The value of `key` and its version; none when it has no value.
+    pub async fn get(
+        &self,
+        key: impl TryInto<Key, Error: Into<InvalidKey>>,
+    ) -> Result<Option<Entry>, Error> {
+        let request = read_of_key(Method::GET, key)?;
+        self.send(Effect::Read, request, answer::entry).await
+    }
+
+    /// The version and the size of `key`'s value, without its bytes; none when it has no value.
+    pub async fn stat(
+        &self,
+        key: impl TryInto<Key, Error: Into<InvalidKey>>,
+    ) -> Result<Option<Stat>, Error> {
+        let request = read_of_key(Method::HEAD, key)?;
+        self.send(Effect::Read, request, answer::stat).await
+    }
+
+    /// Writes `value` under `key`; await the result for the new version.
+    ///
+    /// It replaces whatever is there, unless [`if_version`](Put::if_version) or
+    /// [`if_absent`](Put::if_absent) is added.
+    pub fn put(
+        &self,
+        key: impl TryInto<Key, Error: Into<InvalidKey>>,
+        value: impl TryInto<Value, Error: Into<ValueTooLarge>>,
+    ) -> Put {
+        Put::new(
+            self.clone(),
+            key.try_into().map_err(Into::into),
+            value.try_into().map_err(Into::into),
+        )
+    }
+
+    /// Deletes `key`, which need not have a value; await the result.
+    pub fn delete(&self, key: impl TryInto<Key, Error: Into<InvalidKey>>) -> Delete {
+        Delete::new(self.clone(), key.try_into().map_err(Into::into))
+    }
+
+    /// Lists the keys that begin with `prefix`, in byte order; an empty prefix lists all. Await
+    /// the result for one page, or take a [`stream`](List::stream) of all.
+    pub fn list(&self, prefix: impl Into<String>) -> List {
+        List::new(self.clone(), prefix.into())
+    }
+
+    /// The limits that the server works under.
+    pub async fn limits(&self) -> Result<Limits, Error> {
+        let request = read(Method::GET, "/limits")?;
+        self.send(Effect::Read, request, answer::limits).await
+    }
+
+    /// Whether the endpoint that requests go to at the moment is ready to serve. It is asked once:
+    /// no other endpoint, no second try.
+    pub async fn is_ready(&self) -> Result<bool, Error> {
+        let request = read(Method::GET, "/readyz")?;
+        let deadline = Instant::now() + self.sender.timeout;
+        self.sender
+            .try_once(
+                self.sender.endpoints.current(),
+                Effect::Read,
+                request,
+                deadline,
+            )
+            .await
+            .and_then(|answer| answer::ready(&answer))
+            .map_err(|failure| Error::new(failure.kind, Effect::Read, 1))
+    }
+
+    pub(crate) async fn send<A>(
+        &self,
+        effect: Effect,
+        request: Request<Bytes>,
+        read: impl Fn(&Response<Bytes>) -> Result<A, Failure>,
+    ) -> Result<A, Error> {
+        self.sender.send(effect, request, read).await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("endpoints", &self.sender.endpoints)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read_of_key(
+    method: Method,
+    key: impl TryInto<Key, Error: Into<InvalidKey>>,
+) -> Result<Request<Bytes>, Error> {
+    let key = key
+        .try_into()
+        .map_err(|error| Error::refused(Kind::InvalidKey(error.into()), Effect::Read))?;
+    read(method, &path::of_key(&key))
+}
+
+/// A request that reads, with neither headers nor a body.
+pub(crate) fn read(method: Method, path_and_query: &str) -> Result<Request<Bytes>, Error> {
+    let request = Request::builder().method(method).uri(path_and_query);
+    complete(request, Bytes::new(), Effect::Read)
+}
+
+/// Ends building a request. It cannot fail, as keys and versions are legal before they get here.
+pub(crate) fn complete(
+    request: request::Builder,
+    body: Bytes,
+    effect: Effect,
+) -> Result<Request<Bytes>, Error> {
+    request.body(body).map_err(|error| {
+        let kind = Kind::Configuration {
+            what: "the request cannot be written as HTTP",
+            source: Some(error.into()),
+        };
+        Error::refused(kind, effect)
+    })
+}

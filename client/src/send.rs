@@ -1,0 +1,154 @@
+//! One call: tries at one endpoint after the other, until an answer, or nothing more may be done.
+//!
+//! What may be sent again is decided in `retry`, what an answer means in `answer`.
+
+use std::{
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{
+    Endpoint, Error, RetryPolicy,
+    answer::Failure,
+    error::Kind,
+    retry::{Effect, is_of_endpoint, may_send_again},
+    transport::DynTransport,
+};
+
+/// What all clones of a client share.
+pub(crate) struct Sender {
+    pub(crate) transport: Box<dyn DynTransport>,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) timeout: Duration,
+    pub(crate) try_timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) jitter: JitterSeeds,
+}
+
+impl Sender {
+    /// Sends `request` until `read` makes something of an answer.
+    pub(crate) async fn send<A>(
+        &self,
+        effect: Effect,
+        request: Request<Bytes>,
+        read: impl Fn(&Response<Bytes>) -> Result<A, Failure>,
+    ) -> Result<A, Error> {
+        let deadline = Instant::now() + self.timeout;
+        let mut delays = None;
+        let mut endpoint = self.endpoints.current();
+        let mut untried = self.endpoints.len() - 1;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let answer = self.try_once(endpoint, effect, request.clone(), deadline);
+            let failure = match answer.await.and_then(|answer| read(&answer)) {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let elsewhere = is_of_endpoint(&failure.kind);
+            if elsewhere {
+                endpoint = self.endpoints.leave(endpoint);
+            }
+            if !may_send_again(effect, &failure.kind) {
+                return Err(Error::new(failure.kind, effect, tries));
+            }
+            let delay = if elsewhere && untried > 0 {
+                untried -= 1;
+                Some(Duration::ZERO)
+            } else {
+                delays
+                    .get_or_insert_with(|| self.retry.delays(self.jitter.next()))
+                    .next(failure.retry_after)
+            };
+            match delay {
+                Some(delay) if Instant::now() + delay < deadline => sleep(delay).await,
+                _ => return Err(Error::new(failure.kind, effect, tries)),
+            }
+        }
+    }
+
+    /// Sends `request` to one endpoint, once.
+    pub(crate) async fn try_once(
+        &self,
+        endpoint: usize,
+        effect: Effect,
+        request: Request<Bytes>,
+        deadline: Instant,
+    ) -> Result<Response<Bytes>, Failure> {
+        let endpoint = self.endpoints.get(endpoint);
+        let begun = Instant::now();
+        // Giving up a write early gains nothing: it could not be sent again.
+        let end = match effect {
+            Effect::Write => deadline,
+            Effect::Read | Effect::WriteWithId => deadline.min(begun + self.try_timeout),
+        };
+        match timeout_at(end, self.transport.send(endpoint, request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(Failure::from(Kind::Transport {
+                endpoint: endpoint.clone(),
+                error,
+            })),
+            Err(_elapsed) => Err(Failure::from(Kind::TimedOut {
+                endpoint: endpoint.clone(),
+                after: end - begun,
+            })),
+        }
+    }
+}
+
+/// The endpoints, and which of them answered last.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    /// At least one.
+    all: Vec<Endpoint>,
+    current: AtomicUsize,
+}
+
+impl Endpoints {
+    /// None when there is no endpoint at all.
+    pub(crate) fn new(all: Vec<Endpoint>) -> Option<Self> {
+        (!all.is_empty()).then_some(Self {
+            all,
+            current: AtomicUsize::new(0),
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    fn get(&self, index: usize) -> &Endpoint {
+        &self.all[index]
+    }
+
+    /// Where requests go at the moment.
+    pub(crate) fn current(&self) -> usize {
+        self.current.load(Ordering::Relaxed)
+    }
+
+    /// The next one after `failed`. Later requests go there too, unless they have moved already.
+    fn leave(&self, failed: usize) -> usize {
+        let next = (failed + 1) % self.all.len();
+        let _ = self
+            .current
+            .compare_exchange(failed, next, Ordering::Relaxed, Ordering::Relaxed);
+        next
+    }
+}
+
+/// A seed for each request that waits.
+pub(crate) struct JitterSeeds(AtomicU64);
+
+impl JitterSeeds {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}

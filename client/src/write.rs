@@ -1,0 +1,140 @@
+//! PUT and DELETE, with their conditions.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::{
+    Method, Request,
+    header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH},
+    request,
+};
+use trandb_common::path;
+
+use crate::{
+    Client, Error, InvalidKey, Key, Value, ValueTooLarge, Version, answer, client, error::Kind,
+    retry::Effect,
+};
+
+/// A write on its way; made by [`Client::put`], sent when it is awaited.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is sent until it is awaited"]
+pub struct Put {
+    client: Client,
+    key: Result<Key, InvalidKey>,
+    value: Result<Value, ValueTooLarge>,
+    condition: Option<Condition>,
+}
+
+/// A deletion on its way; made by [`Client::delete`], sent when it is awaited.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is sent until it is awaited"]
+pub struct Delete {
+    client: Client,
+    key: Result<Key, InvalidKey>,
+    condition: Option<Condition>,
+}
+
+/// What must hold, checked under the key's lock.
+#[derive(Debug, Clone, Copy)]
+enum Condition {
+    Version(Version),
+    Absent,
+}
+
+impl Put {
+    pub(crate) fn new(
+        client: Client,
+        key: Result<Key, InvalidKey>,
+        value: Result<Value, ValueTooLarge>,
+    ) -> Self {
+        Self {
+            client,
+            key,
+            value,
+            condition: None,
+        }
+    }
+
+    /// Writes only if the key has this version; otherwise the error
+    /// [is a conflict](Error::is_conflict). It replaces an earlier condition.
+    pub fn if_version(mut self, version: Version) -> Self {
+        self.condition = Some(Condition::Version(version));
+        self
+    }
+
+    /// Writes only if the key has no value; otherwise the error
+    /// [is a conflict](Error::is_conflict). It replaces an earlier condition.
+    pub fn if_absent(mut self) -> Self {
+        self.condition = Some(Condition::Absent);
+        self
+    }
+
+    async fn send(self) -> Result<Version, Error> {
+        let refused = |kind| Error::refused(kind, Effect::Write);
+        let key = self.key.map_err(|error| refused(Kind::InvalidKey(error)))?;
+        let value = self
+            .value
+            .map_err(|error| refused(Kind::ValueTooLarge(error)))?;
+        let request = request(Method::PUT, &key, self.condition)
+            .header(CONTENT_TYPE, "application/octet-stream");
+        let request = client::complete(request, value.into_bytes(), Effect::Write)?;
+        self.client
+            .send(Effect::Write, request, answer::written)
+            .await
+    }
+}
+
+impl Delete {
+    pub(crate) fn new(client: Client, key: Result<Key, InvalidKey>) -> Self {
+        Self {
+            client,
+            key,
+            condition: None,
+        }
+    }
+
+    /// Deletes only if the key has this version; otherwise, and when it has no value, the error
+    /// [is a conflict](Error::is_conflict).
+    pub fn if_version(mut self, version: Version) -> Self {
+        self.condition = Some(Condition::Version(version));
+        self
+    }
+
+    async fn send(self) -> Result<(), Error> {
+        let key = self
+            .key
+            .map_err(|error| Error::refused(Kind::InvalidKey(error), Effect::Write))?;
+        let request = request(Method::DELETE, &key, self.condition);
+        let request = client::complete(request, Bytes::new(), Effect::Write)?;
+        self.client
+            .send(Effect::Write, request, answer::deleted)
+            .await
+    }
+}
+
+fn request(method: Method, key: &Key, condition: Option<Condition>) -> request::Builder {
+    let request = Request::builder().method(method).uri(path::of_key(key));
+    match condition {
+        None => request,
+        Some(Condition::Version(version)) => request.header(IF_MATCH, format!("\"{version}\"")),
+        Some(Condition::Absent) => request.header(IF_NONE_MATCH, "*"),
+    }
+}
+
+impl IntoFuture for Put {
+    type Output = Result<Version, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}
+
+impl IntoFuture for Delete {
+    type Output = Result<(), Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}
