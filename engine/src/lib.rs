@@ -33,4 +33,4 @@ mod shard;
 pub use condition::{Condition, Tags};
 pub use locks::{AttemptId, LockTable};
 pub use route::{ShardId, route};
-pub use shard::{Command, Found, Reply, Shard};
+pub use shard::{Command, Found, Read, Reply, Shard};

@@ -7,7 +7,7 @@
 //! | read | an exclusive lock | | the value and its version, or none |
 //! | list | never: a listing is not transactional | | |
 
-use trandb_common::{Key, Value, Version, wire::ListedKey};
+use trandb_common::{Key, Value, Version, limits, wire::ListedKey};
 
 use crate::{AttemptId, Condition, LockTable, key_map::KeyMap};
 
@@ -62,6 +62,17 @@ pub struct Found {
     pub value: Value,
     /// The name of this value.
     pub version: Version,
+}
+
+/// What a read saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Read {
+    /// The key's value, none if it has none.
+    Done(Option<Found>),
+    /// An undecided transaction may be about to change the key: its outcome decides what a read
+    /// may see. Try again when it has let go.
+    Locked(AttemptId),
 }
 
 /// The state of one shard.
@@ -121,6 +132,12 @@ impl Shard {
         self.bytes
     }
 
+    /// The most that one command can add to [`bytes`](Self::bytes).
+    pub const GROWTH_MAX: u64 = ENTRY_BYTES
+        + HEAP_KEY_BYTES
+        + limits::KEY_BYTES_MAX as u64
+        + limits::VALUE_BYTES_MAX as u64;
+
     /// By how many bytes [`bytes`](Self::bytes) grows if `command` is applied and its condition
     /// holds. 0 for what frees memory.
     pub fn growth(&self, command: &Command) -> u64 {
@@ -150,15 +167,11 @@ impl Shard {
     }
 
     /// The key's value and version.
-    ///
-    /// # Errors
-    ///
-    /// The attempt that holds the key exclusively: its outcome decides what a read may see.
-    pub fn read(&self, key: &Key) -> Result<Option<Found>, AttemptId> {
+    pub fn read(&self, key: &Key) -> Read {
         if let Some(holder) = self.locks.exclusive_holder(key) {
-            return Err(holder);
+            return Read::Locked(holder);
         }
-        Ok(self.entries.get(key).map(|entry| Found {
+        Read::Done(self.entries.get(key).map(|entry| Found {
             value: entry.value.clone(),
             version: self.version(entry.counter),
         }))
@@ -324,8 +337,12 @@ mod tests {
         shard.lock(ATTEMPT, &[], &[key("a")]).expect("free");
         assert_eq!(shard.apply(&put("a", "2")), Reply::Locked(ATTEMPT));
         assert_eq!(shard.apply(&delete("a")), Reply::Locked(ATTEMPT));
-        assert_eq!(shard.read(&key("a")), Err(ATTEMPT));
-        assert!(shard.read(&key("b")).is_ok(), "other keys are free");
+        assert_eq!(shard.read(&key("a")), Read::Locked(ATTEMPT));
+        assert_eq!(
+            shard.read(&key("b")),
+            Read::Done(None),
+            "other keys are free"
+        );
         shard.unlock(ATTEMPT);
         assert_eq!(shard.apply(&put("a", "2")), Reply::Written(version(2)));
     }
@@ -335,7 +352,7 @@ mod tests {
         let mut shard = Shard::new(EPOCH);
         shard.lock(ATTEMPT, &[key("a")], &[]).expect("free");
         assert_eq!(shard.apply(&put("a", "2")), Reply::Locked(ATTEMPT));
-        assert_eq!(shard.read(&key("a")), Ok(None));
+        assert_eq!(shard.read(&key("a")), Read::Done(None));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use trandb_common::{Key, Value, Version};
-use trandb_engine::{AttemptId, Command, Condition, Found, Reply, Shard, Tags};
+use trandb_engine::{AttemptId, Command, Condition, Found, Read, Reply, Shard, Tags};
 
 const EPOCH: u64 = 3;
 
@@ -151,12 +151,12 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Read(key) => {
                 let found = shard.read(&key);
                 if model.locked(&key, false) {
-                    prop_assert!(found.is_err());
+                    prop_assert!(matches!(found, Read::Locked(_)));
                 } else {
                     let expected = model.entries.get(&key).cloned();
                     prop_assert_eq!(
                         found,
-                        Ok(expected.map(|(value, version)| Found { value, version }))
+                        Read::Done(expected.map(|(value, version)| Found { value, version }))
                     );
                 }
             }

@@ -1,0 +1,277 @@
+//! Configuration: flags, or `TRANDB_*` variables, or the defaults.
+
+use std::{fmt, net::SocketAddr, num::NonZeroU16, str::FromStr, time::Duration};
+
+use bytesize::ByteSize;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::memory;
+
+/// The command line of `trandb-server`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "trandb-server",
+    version,
+    about = "An in-memory key-value database over HTTP",
+    long_about = "An in-memory key-value database over HTTP.\n\n\
+        Without any flag it listens on 127.0.0.1:8080 and keeps everything in this process: what \
+        it holds is lost when it ends. Every flag can be given as the variable named beside it; \
+        flags win.\n\nTry:\n  curl -X PUT --data-binary hello http://127.0.0.1:8080/keys/greeting\n  \
+        curl http://127.0.0.1:8080/keys/greeting",
+    after_help = "SIGTERM and SIGINT drain: readiness turns 503, requests in flight finish, the \
+        exit code is 0. A second signal ends the process at once."
+)]
+pub struct CommandLine {
+    /// What to do; without it, serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to serve.
+    #[command(flatten)]
+    pub config: Config,
+}
+
+/// What else the binary does.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Command {
+    /// Ask the server at the listen address whether it is alive: exit code 0 if so, 1 otherwise
+    Healthcheck,
+}
+
+/// How a server runs.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Address and port to serve on; port 0 takes a free one
+    #[arg(
+        long,
+        global = true,
+        env = "TRANDB_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: SocketAddr,
+
+    /// Number of shards that the keys are spread over
+    #[arg(long, env = "TRANDB_SHARDS", value_name = "NUMBER", default_value_t = SHARDS_DEFAULT)]
+    pub shards: NonZeroU16,
+
+    /// Memory for keys and values, as a size (512MiB) or a share (75%) of what the control group
+    /// or the machine has; beyond it writes are answered with 507
+    #[arg(
+        long,
+        env = "TRANDB_MEMORY_LIMIT",
+        value_name = "SIZE|PERCENT",
+        default_value = "75%"
+    )]
+    pub memory_limit: MemoryLimit,
+
+    /// Bytes of bodies that may be on their way at a time, in and out; beyond it requests are
+    /// answered with 503 [default: an eighth of the memory limit, from 16MiB to 1GiB]
+    #[arg(long, env = "TRANDB_IN_FLIGHT_LIMIT", value_name = "SIZE")]
+    pub in_flight_limit: Option<ByteSize>,
+
+    /// Connections that are served at a time; further ones are answered with 503
+    #[arg(long, env = "TRANDB_CONNECTIONS_MAX", value_name = "NUMBER", default_value = "4096",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections_max: u32,
+
+    /// Time for a client to send the head of a request, and longest idle time of a connection
+    #[arg(long, env = "TRANDB_HEADER_TIMEOUT", value_name = "DURATION", default_value = "30s",
+        value_parser = duration)]
+    pub header_timeout: Duration,
+
+    /// Time for a client to send a body
+    #[arg(long, env = "TRANDB_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s",
+        value_parser = duration)]
+    pub body_timeout: Duration,
+
+    /// Longest time without progress in sending an answer
+    #[arg(long, env = "TRANDB_WRITE_TIMEOUT", value_name = "DURATION", default_value = "30s",
+        value_parser = duration)]
+    pub write_timeout: Duration,
+
+    /// After a signal: how long to go on serving with readiness at 503, so that load balancers
+    /// notice
+    #[arg(long, env = "TRANDB_DRAIN_DELAY", value_name = "DURATION", default_value = "0s",
+        value_parser = duration)]
+    pub drain_delay: Duration,
+
+    /// After that: how long requests in flight may take to finish
+    #[arg(long, env = "TRANDB_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "8s",
+        value_parser = duration)]
+    pub drain_timeout: Duration,
+
+    /// What to log: error, warn, info, debug, trace, or a filter such as `trandb_server=debug`
+    #[arg(
+        long,
+        env = "TRANDB_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    pub log: String,
+
+    /// How to log; auto is text on a terminal and json otherwise
+    #[arg(
+        long,
+        env = "TRANDB_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "auto"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// Chosen by measurement, see `docs/performance.md`.
+pub const SHARDS_DEFAULT: NonZeroU16 = NonZeroU16::new(16).expect("not 0");
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// One line of text an event.
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// How much may be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// So many bytes.
+    Bytes(u64),
+    /// A share of what there is, 1 to 100.
+    Percent(u8),
+}
+
+impl FromStr for MemoryLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(percent) = text.strip_suffix('%') else {
+            return text.parse::<ByteSize>().map(|size| Self::Bytes(size.0));
+        };
+        match percent.trim().parse() {
+            Ok(percent @ 1..=100) => Ok(Self::Percent(percent)),
+            _ => Err("a share is 1% to 100%".into()),
+        }
+    }
+}
+
+impl fmt::Display for MemoryLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => ByteSize(*bytes).fmt(f),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl MemoryLimit {
+    /// The limit in bytes, where there are `total` bytes of memory.
+    pub fn bytes_of(self, total: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => total / 100 * u64::from(percent),
+        }
+    }
+}
+
+/// What the sizes of a configuration come to on this machine. In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// For keys and values.
+    pub memory_limit: u64,
+    /// For bodies on their way.
+    pub in_flight_limit: u64,
+}
+
+impl Config {
+    /// The sizes on this machine.
+    ///
+    /// # Errors
+    ///
+    /// The limit is a share of the memory there is, and the system does not say how much that is.
+    pub fn sizes(&self) -> anyhow::Result<Sizes> {
+        match self.memory_limit {
+            MemoryLimit::Bytes(_) => Ok(self.sizes_with(0)),
+            MemoryLimit::Percent(_) => Ok(self.sizes_with(memory::total()?)),
+        }
+    }
+
+    fn sizes_with(&self, total: u64) -> Sizes {
+        let memory_limit = self.memory_limit.bytes_of(total);
+        let default = (memory_limit / 8).clamp(16 << 20, 1 << 30);
+        Sizes {
+            memory_limit,
+            in_flight_limit: self.in_flight_limit.map_or(default, |size| size.0),
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Config, clap::Error> {
+        let arguments = std::iter::once(&"trandb-server").chain(arguments);
+        CommandLine::try_parse_from(arguments).map(|line| line.config)
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_of_its_name() {
+        for argument in CommandLine::command().get_arguments() {
+            let Some(flag) = argument
+                .get_long()
+                .filter(|flag| !["help", "version"].contains(flag))
+            else {
+                continue;
+            };
+            let variable = argument
+                .get_env()
+                .map(|name| name.to_string_lossy().into_owned());
+            let expected = format!("TRANDB_{}", flag.to_uppercase().replace('-', "_"));
+            assert_eq!(variable, Some(expected), "--{flag}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_shares_or_bytes() {
+        let sizes = |arguments: &[&str]| parse(arguments).expect("legal").sizes_with(1000 << 20);
+        assert_eq!(sizes(&["--memory-limit", "50%"]).memory_limit, 500 << 20);
+        assert_eq!(sizes(&["--memory-limit", "64MiB"]).memory_limit, 64 << 20);
+        assert_eq!(
+            sizes(&["--memory-limit", "64MiB"]).in_flight_limit,
+            16 << 20,
+            "at least"
+        );
+        assert_eq!(sizes(&["--in-flight-limit", "1KiB"]).in_flight_limit, 1024);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for illegal in [
+            &["--memory-limit", "0%"][..],
+            &["--memory-limit", "101%"],
+            &["--memory-limit", "much"],
+            &["--shards", "0"],
+            &["--shards", "70000"],
+            &["--listen", "localhost"],
+            &["--connections-max", "0"],
+            &["--body-timeout", "5"],
+            &["--log-format", "xml"],
+            &["--unknown"],
+        ] {
+            assert!(parse(illegal).is_err(), "{illegal:?}");
+        }
+    }
+}

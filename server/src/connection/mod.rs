@@ -1,0 +1,194 @@
+//! Sockets: accepting, limits, time-outs, draining.
+//!
+//! A slow client cannot hold anything for long: the head of a request, its body and the progress
+//! of an answer each have their time, and connections have a number. Accepted sockets never delay
+//! small writes (`TCP_NODELAY`).
+
+mod coalesce;
+mod refuse;
+
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_io_timeout::TimeoutWriter;
+use tracing::{debug, info, warn};
+
+use self::coalesce::{Coalesce, Handling};
+use crate::{App, Config, Shards, http::Phase};
+
+/// A connection's buffer for what it reads, in bytes: the longest head of a request.
+const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// How connections are served; see [`Config`] for each.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// More are refused.
+    pub connections_max: usize,
+    /// For the head of a request; also the longest idle time.
+    pub header_timeout: Duration,
+    /// Without progress in sending an answer.
+    pub write_timeout: Duration,
+    /// From the signal to the end of serving.
+    pub drain_delay: Duration,
+    /// For requests in flight to finish.
+    pub drain_timeout: Duration,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            connections_max: config.connections_max as usize,
+            header_timeout: config.header_timeout,
+            write_timeout: config.write_timeout,
+            drain_delay: config.drain_delay,
+            drain_timeout: config.drain_timeout,
+        }
+    }
+}
+
+/// Serves `app` on `listener` until `stop` is ready, then drains.
+///
+/// Readiness is off first; then requests in flight finish while new ones are refused. Returns the
+/// number of connections that were cut off because their requests took longer than
+/// `drain_timeout`.
+pub async fn serve<S: Shards>(
+    listener: TcpListener,
+    app: App<S>,
+    settings: Settings,
+    stop: impl Future<Output = ()>,
+) -> usize {
+    let graceful = GracefulShutdown::new();
+    let drain_timeout = settings.drain_timeout;
+    let acceptor = Acceptor {
+        listener,
+        open: Arc::new(Semaphore::new(settings.connections_max)),
+        refusals: refuse::Refusals::default(),
+        app: app.clone(),
+        settings,
+    };
+    let mut stop = pin!(async {
+        stop.await;
+        info!("leaving: readiness is off");
+        app.enter(Phase::Leaving);
+        sleep(acceptor.settings.drain_delay).await;
+        app.enter(Phase::Draining);
+    });
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            () = acceptor.accept(Some(&graceful)) => {}
+        }
+    }
+    info!(
+        connections = acceptor.open_connections(),
+        "draining: requests in flight finish"
+    );
+    let mut drained = pin!(timeout(drain_timeout, graceful.shutdown()));
+    loop {
+        tokio::select! {
+            biased;
+            in_time = &mut drained => {
+                return if in_time.is_ok() { 0 } else { acceptor.open_connections() };
+            }
+            // New connections are told properly that the server is about to end.
+            () = acceptor.accept(None) => {}
+        }
+    }
+}
+
+struct Acceptor<S> {
+    listener: TcpListener,
+    open: Arc<Semaphore>,
+    refusals: refuse::Refusals,
+    app: App<S>,
+    settings: Settings,
+}
+
+impl<S: Shards> Acceptor<S> {
+    fn open_connections(&self) -> usize {
+        self.settings.connections_max - self.open.available_permits()
+    }
+
+    /// Accepts one connection and lets it go its way.
+    async fn accept(&self, graceful: Option<&GracefulShutdown>) {
+        /// Files are used up: waiting for some to be closed is better than spinning.
+        const PAUSE: Duration = Duration::from_millis(50);
+        match self.listener.accept().await {
+            Ok((stream, peer)) => {
+                if let Ok(permit) = Arc::clone(&self.open).try_acquire_owned() {
+                    self.spawn(stream, permit, graceful);
+                } else {
+                    debug!(%peer, "refused: too many connections");
+                    self.refusals.refuse(stream);
+                }
+            }
+            Err(error) if is_of_the_connection(&error) => debug!(%error, "not accepted"),
+            Err(error) => {
+                warn!(%error, "no connection can be accepted");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        permit: OwnedSemaphorePermit,
+        graceful: Option<&GracefulShutdown>,
+    ) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "small answers may be delayed");
+        }
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(self.settings.write_timeout));
+        let handling = Handling::default();
+        let io = TokioIo::new(Coalesce::new(Box::pin(stream), handling.clone()));
+        let app = self.app.clone();
+        let service = service_fn(move |request| {
+            let (app, handling) = (app.clone(), handling.clone());
+            async move { Ok::<_, std::convert::Infallible>(handling.during(app.handle(request)).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.settings.header_timeout)
+            .max_buf_size(READ_BUFFER_BYTES_MAX)
+            .serve_connection(io, service);
+        match graceful {
+            Some(graceful) => spawn_connection(graceful.watch(connection), permit),
+            None => spawn_connection(connection, permit),
+        }
+    }
+}
+
+fn spawn_connection(
+    connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+    permit: OwnedSemaphorePermit,
+) {
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            // A client that goes away, is too slow or does not speak HTTP: its own affair.
+            debug!(%error, "connection ended early");
+        }
+        drop(permit);
+    });
+}
+
+/// Whether an error of `accept` is about the one connection that was to be accepted.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}

@@ -1,0 +1,138 @@
+//! The database: keys, without regard to where they are.
+//!
+//! Finds the shard of a key, and waits for keys that an undecided transaction holds: written once,
+//! whatever [`Shards`] stand below.
+
+use tokio::time::{Instant, timeout_at};
+use trandb_common::{Key, Value, Version, limits::LOCK_WAIT_MAX, wire::ListPage};
+use trandb_engine::{Command, Condition, Found, Read, Reply, ShardId, route};
+
+use crate::shards::{Listing, ShardError, Shards};
+
+/// Why a request was not carried out. In every case nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Error {
+    /// The key or its shard was locked for [`LOCK_WAIT_MAX`].
+    LockTimeout,
+    /// The write needs more memory than is left. In bytes.
+    MemoryFull {
+        /// In bytes.
+        limit: u64,
+        /// In bytes.
+        used: u64,
+    },
+    /// The condition does not hold; the key's version now.
+    PreconditionFailed(Option<Version>),
+}
+
+impl From<ShardError> for Error {
+    fn from(error: ShardError) -> Self {
+        match error {
+            ShardError::LockTimeout => Self::LockTimeout,
+            ShardError::MemoryFull { limit, used } => Self::MemoryFull { limit, used },
+        }
+    }
+}
+
+/// Keys and values over some shards.
+#[derive(Debug)]
+pub struct Database<S> {
+    shards: S,
+}
+
+impl<S: Shards> Database<S> {
+    /// A database over `shards`.
+    pub fn new(shards: S) -> Self {
+        Self { shards }
+    }
+
+    /// The shards below.
+    pub fn shards(&self) -> &S {
+        &self.shards
+    }
+
+    /// Where `key` is.
+    pub fn shard_of(&self, key: &Key) -> ShardId {
+        route(key, self.shards.count())
+    }
+
+    /// The key's value and version.
+    pub async fn get(&self, key: &Key) -> Result<Option<Found>, Error> {
+        let shard = self.shard_of(key);
+        let deadline = Instant::now() + LOCK_WAIT_MAX;
+        loop {
+            // Made before the try, so that a release in between is not missed.
+            let released = self.shards.released(shard);
+            match self.shards.read(shard, key, deadline).await? {
+                Read::Done(found) => return Ok(found),
+                Read::Locked(_) => wait(released, deadline).await?,
+            }
+        }
+    }
+
+    /// Gives the key a value, if the condition holds.
+    pub async fn put(
+        &self,
+        key: Key,
+        value: Value,
+        condition: Condition,
+    ) -> Result<Version, Error> {
+        match self
+            .write(Command::Put {
+                key,
+                value,
+                condition,
+            })
+            .await?
+        {
+            Reply::Written(version) => Ok(version),
+            other => unreachable!("a put is answered by {other:?}"),
+        }
+    }
+
+    /// Takes the key's value away, if the condition holds.
+    pub async fn delete(&self, key: Key, condition: Condition) -> Result<(), Error> {
+        self.write(Command::Delete { key, condition })
+            .await
+            .map(|_| ())
+    }
+
+    async fn write(&self, command: Command) -> Result<Reply, Error> {
+        let shard = self.shard_of(command.key());
+        let deadline = Instant::now() + LOCK_WAIT_MAX;
+        loop {
+            let released = self.shards.released(shard);
+            match self.shards.execute(shard, &command, deadline).await? {
+                Reply::Locked(_) => wait(released, deadline).await?,
+                Reply::ConditionFailed(current) => {
+                    return Err(Error::PreconditionFailed(current));
+                }
+                done @ (Reply::Written(_) | Reply::Deleted) => return Ok(done),
+            }
+        }
+    }
+
+    /// A page of keys of all shards, in byte order.
+    ///
+    /// Not transactional: the shards are listed one after another. Any of them may hold the whole
+    /// page, so each is asked for that many.
+    pub async fn list(&self, listing: &Listing) -> Result<ListPage, Error> {
+        let deadline = Instant::now() + LOCK_WAIT_MAX;
+        let mut keys = Vec::new();
+        for shard in 0..self.shards.count().get() {
+            keys.extend(self.shards.list(ShardId(shard), listing, deadline).await?);
+            // The page so far, so that no more than two of them are ever kept.
+            keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            keys.truncate(listing.limit);
+        }
+        let full = keys.len() == listing.limit;
+        let next = keys.last().filter(|_| full).map(|last| last.key.clone());
+        Ok(ListPage { keys, next })
+    }
+}
+
+async fn wait(released: impl Future<Output = ()>, deadline: Instant) -> Result<(), Error> {
+    timeout_at(deadline, released)
+        .await
+        .map_err(|_| Error::LockTimeout)
+}

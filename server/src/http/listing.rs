@@ -1,0 +1,141 @@
+//! `GET /keys`: keys by prefix, in pages.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::Uri;
+use trandb_common::{
+    ErrorCode, InvalidKey,
+    limits::{KEY_BYTES_MAX, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX},
+    path,
+    wire::ListPage,
+};
+
+use super::{Inner, problem::Rejection};
+use crate::{Shards, shards::Listing};
+
+#[utoipa::path(
+    get, path = "/keys", tag = "keys", operation_id = "list",
+    summary = "List keys",
+    description = "Keys in byte order, with version and size. Not transactional: a key that is \
+        written or deleted while pages are fetched may be listed or not; one that is there all \
+        the time is listed exactly once.",
+    params(
+        ("prefix" = Option<String>, Query, description = "Only keys that start with this"),
+        ("after" = Option<String>, Query, description = "Only keys behind this one: `next` of the page before"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Keys in a page, 100 unless told"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = ListPage),
+        (status = 400, description = "invalid_query",
+            content_type = "application/problem+json", body = trandb_common::Problem),
+        (status = 503, description = "lock_timeout or not_ready",
+            content_type = "application/problem+json", body = trandb_common::Problem),
+    ),
+)]
+pub(super) async fn list<S: Shards>(
+    State(inner): State<Arc<Inner<S>>>,
+    uri: Uri,
+) -> Result<Json<ListPage>, Rejection> {
+    let listing = parse(uri.query().unwrap_or_default())?;
+    Ok(Json(inner.database.list(&listing).await?))
+}
+
+/// Reads the query. Strict, since a misspelt `prefix` would list everything.
+///
+/// As in a path, a `+` is a plus.
+fn parse(query: &str) -> Result<Listing, Rejection> {
+    let (mut prefix, mut after, mut limit) = (None, None, None);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let wrong = |error: InvalidKey| invalid(format!("`{name}`: {error}."));
+        let repeated = match name {
+            "prefix" => {
+                let text = path::decode(value).map_err(wrong)?.into_owned();
+                if text.len() > KEY_BYTES_MAX {
+                    return Err(wrong(InvalidKey::TooLong { actual: text.len() }));
+                }
+                prefix.replace(text).is_some()
+            }
+            "after" => after
+                .replace(path::decode_key(value).map_err(wrong)?)
+                .is_some(),
+            "limit" => limit.replace(parse_limit(value)?).is_some(),
+            _ => {
+                return Err(invalid(format!(
+                    "{name:?} is not a parameter: there are `prefix`, `after` and `limit`."
+                )));
+            }
+        };
+        if repeated {
+            return Err(invalid(format!("`{name}` stands there twice.")));
+        }
+    }
+    Ok(Listing {
+        prefix: prefix.unwrap_or_default(),
+        after,
+        limit: limit.unwrap_or(LIST_LIMIT_DEFAULT),
+    })
+}
+
+fn parse_limit(text: &str) -> Result<usize, Rejection> {
+    let limit = text
+        .parse()
+        .ok()
+        .filter(|limit| (1..=LIST_LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| invalid(format!("`limit` is a number from 1 to {LIST_LIMIT_MAX}.")))
+}
+
+fn invalid(detail: String) -> Rejection {
+    Rejection::new(ErrorCode::InvalidQuery, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use trandb_common::Key;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let listing = parse("").expect("legal");
+        assert_eq!(
+            listing,
+            Listing {
+                prefix: String::new(),
+                after: None,
+                limit: 100
+            }
+        );
+    }
+
+    #[test]
+    fn values_are_decoded_once_and_a_plus_is_a_plus() {
+        let listing = parse("prefix=a%2Fb+c%2520&after=%C3%A4&limit=7").expect("legal");
+        assert_eq!(listing.prefix, "a/b+c%20");
+        assert_eq!(listing.after, Key::new("ä").ok());
+        assert_eq!(listing.limit, 7);
+    }
+
+    #[test]
+    fn what_would_list_something_else_is_refused() {
+        for query in [
+            "perfix=a",
+            "prefix=a&prefix=b",
+            "limit=0",
+            "limit=1001",
+            "limit=",
+            "limit=-1",
+            "limit=1e2",
+            "after=",
+            "after=.",
+            "prefix=%zz",
+            "prefix=%FF",
+            "Prefix=a",
+        ] {
+            assert!(parse(query).is_err(), "{query}");
+        }
+        assert!(parse(&format!("prefix={}", "a".repeat(1024))).is_ok());
+        assert!(parse(&format!("prefix={}", "a".repeat(1025))).is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! The HTTP service, without sockets: [`App`].
+//!
+//! `/keys/{key}` is answered here without axum's router, which would cost a tenth of the
+//! throughput of small reads and has nothing to add: the raw path must be split before it is
+//! decoded anyway. Everything else goes through axum.
+//!
+//! Every answer that is not a success is an `application/problem+json`, the refusals of the
+//! framework included. The exception is a request that is not HTTP at all: hyper answers it with
+//! a bare 400 or 431 and closes the connection.
+
+mod body;
+mod headers;
+mod keys;
+mod listing;
+pub mod openapi;
+mod operation;
+mod problem;
+mod upload;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use trandb_common::{ErrorCode, Problem, path, wire::Limits};
+
+pub use self::body::{Body, BoxError};
+use self::problem::Rejection;
+use crate::{Database, Shards, in_flight::InFlight};
+
+/// A request's body, whatever it comes from: a socket, a test, a simulated network.
+pub trait RequestBody:
+    http_body::Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static
+{
+}
+
+impl<B> RequestBody for B where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static
+{
+}
+
+/// What the service needs to know beside its database.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What `/limits` says.
+    pub limits: Limits,
+    /// How long a client may take to send a body.
+    pub body_timeout: Duration,
+}
+
+/// Where a server is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// Ready.
+    Serving = 0,
+    /// Not ready any more, but still serving, so that load balancers notice.
+    Leaving = 1,
+    /// Requests in flight finish, new ones are refused.
+    Draining = 2,
+}
+
+/// The service. A clone is another handle of the same one.
+#[derive(Debug)]
+pub struct App<S> {
+    inner: Arc<Inner<S>>,
+    rest: axum::Router,
+}
+
+#[derive(Debug)]
+struct Inner<S> {
+    database: Database<S>,
+    in_flight: Arc<InFlight>,
+    settings: Settings,
+    phase: AtomicU8,
+}
+
+impl<S> Clone for App<S> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            rest: self.rest.clone(),
+        }
+    }
+}
+
+impl<S: Shards> App<S> {
+    /// The service over `database`.
+    pub fn new(database: Database<S>, settings: Settings) -> Self {
+        let in_flight = InFlight::new(settings.limits.in_flight_bytes_max);
+        let phase = AtomicU8::new(Phase::Serving as u8);
+        let inner = Arc::new(Inner {
+            database,
+            in_flight,
+            settings,
+            phase,
+        });
+        let rest = operation::router(Arc::clone(&inner));
+        Self { inner, rest }
+    }
+
+    /// The database below.
+    pub fn database(&self) -> &Database<S> {
+        &self.inner.database
+    }
+
+    /// What is in flight.
+    pub fn in_flight(&self) -> &Arc<InFlight> {
+        &self.inner.in_flight
+    }
+
+    /// Enters the next phase of its life; there is no way back.
+    pub fn enter(&self, phase: Phase) {
+        self.inner.phase.fetch_max(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Answers one request.
+    pub async fn handle<B: RequestBody>(&self, request: Request<B>) -> Response<Body> {
+        let inner = &*self.inner;
+        if let Some(segment) = key_segment(request.uri().path()) {
+            if inner.is_past(Phase::Draining) {
+                return draining().into_response();
+            }
+            // The path is borrowed by the segment, and the request is taken apart: decode first.
+            let key = path::decode_key(segment);
+            return keys::handle(inner, key, request)
+                .await
+                .unwrap_or_else(Rejection::into_response);
+        }
+        self.handle_rest(request).await
+    }
+
+    /// Everything but single keys. No path here takes a body yet, so none is passed on.
+    async fn handle_rest<B>(&self, request: Request<B>) -> Response<Body> {
+        let (parts, _) = request.into_parts();
+        let request = Request::from_parts(parts, axum::body::Body::empty());
+        match tower_service::Service::call(&mut self.rest.clone(), request).await {
+            Ok(response) => response.map(Body::from),
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl<S> Inner<S> {
+    fn is_past(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::Relaxed) >= phase as u8
+    }
+}
+
+/// The raw last segment of `/keys/{key}`, none for every other path.
+fn key_segment(path: &str) -> Option<&str> {
+    let segment = path.strip_prefix(path::KEYS)?.strip_prefix('/')?;
+    (!segment.contains('/')).then_some(segment)
+}
+
+fn draining() -> Rejection {
+    Problem::new(
+        ErrorCode::NotReady,
+        "The server is about to end and takes no new requests. Send this one to another node, \
+         or again when it has been started anew.",
+    )
+    .into()
+}
+
+/// For whoever calls the service as tower does: tests, and clients in the same process.
+impl<S: Shards, B: RequestBody> tower_service::Service<Request<B>> for App<S> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let app = self.clone();
+        Box::pin(async move { Ok(app.handle(request).await) })
+    }
+}

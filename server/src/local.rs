@@ -1,0 +1,176 @@
+//! Shards in one process: each behind a lock, a command is a function call.
+//!
+//! Reads of a shard run at the same time, writes one after another. A lock is held for the call
+//! alone, never over an await.
+
+use std::{num::NonZeroU16, sync::Arc};
+
+use tokio::{
+    sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Instant, timeout_at},
+};
+use trandb_common::{Key, wire::ListedKey};
+use trandb_engine::{AttemptId, Command, Read, Reply, Shard, ShardId};
+
+use crate::{
+    memory::Memory,
+    shards::{Listing, ShardError, Shards},
+};
+
+/// All shards of a database, in this process's memory.
+#[derive(Debug)]
+pub struct Local {
+    slots: Box<[Slot]>,
+    count: NonZeroU16,
+    memory: Arc<Memory>,
+}
+
+/// A shard in a cache line of its own, so that two cores at two shards do not meet.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Slot {
+    shard: RwLock<Shard>,
+    released: Notify,
+}
+
+impl Local {
+    /// Empty shards. `epoch` must never have been used before (see [`new_epoch`]).
+    pub fn new(count: NonZeroU16, epoch: u64, memory: Arc<Memory>) -> Self {
+        let slot = |_| Slot {
+            shard: RwLock::new(Shard::new(epoch)),
+            released: Notify::new(),
+        };
+        Self {
+            slots: (0..count.get()).map(slot).collect(),
+            count,
+            memory,
+        }
+    }
+
+    fn slot(&self, shard: ShardId) -> &Slot {
+        &self.slots[usize::from(shard.0)]
+    }
+
+    /// The timed wait costs a timer: it comes only after a free lock has been tried for.
+    async fn shared(
+        &self,
+        shard: ShardId,
+        deadline: Instant,
+    ) -> Result<RwLockReadGuard<'_, Shard>, ShardError> {
+        let lock = &self.slot(shard).shard;
+        match lock.try_read() {
+            Ok(guard) => Ok(guard),
+            Err(_) => timeout_at(deadline, lock.read())
+                .await
+                .map_err(|_| ShardError::LockTimeout),
+        }
+    }
+
+    async fn exclusive(
+        &self,
+        shard: ShardId,
+        deadline: Instant,
+    ) -> Result<RwLockWriteGuard<'_, Shard>, ShardError> {
+        let lock = &self.slot(shard).shard;
+        match lock.try_write() {
+            Ok(guard) => Ok(guard),
+            Err(_) => timeout_at(deadline, lock.write())
+                .await
+                .map_err(|_| ShardError::LockTimeout),
+        }
+    }
+
+    /// Keeps the whole shard to the caller until the guard is dropped: for tests of waiting.
+    pub async fn occupy(&self, shard: ShardId) -> impl Drop + '_ {
+        self.slot(shard).shard.write().await
+    }
+
+    /// Locks keys of `shard` for an undecided attempt; see [`Shard::lock`].
+    pub async fn lock(
+        &self,
+        shard: ShardId,
+        attempt: AttemptId,
+        shared: &[Key],
+        exclusive: &[Key],
+    ) -> Result<(), AttemptId> {
+        self.slot(shard)
+            .shard
+            .write()
+            .await
+            .lock(attempt, shared, exclusive)
+    }
+
+    /// Releases the keys that `attempt` holds at `shard`, and wakes who waits for them.
+    pub async fn unlock(&self, shard: ShardId, attempt: AttemptId) {
+        self.slot(shard).shard.write().await.unlock(attempt);
+        self.slot(shard).released.notify_waiters();
+    }
+}
+
+impl Shards for Local {
+    fn count(&self) -> NonZeroU16 {
+        self.count
+    }
+
+    async fn read(&self, shard: ShardId, key: &Key, deadline: Instant) -> Result<Read, ShardError> {
+        Ok(self.shared(shard, deadline).await?.read(key))
+    }
+
+    async fn execute(
+        &self,
+        shard: ShardId,
+        command: &Command,
+        deadline: Instant,
+    ) -> Result<Reply, ShardError> {
+        let mut shard = self.exclusive(shard, deadline).await?;
+        // What the command really adds takes a look-up: only where it may matter.
+        let fits = self.memory.has_room(Shard::GROWTH_MAX) || {
+            let growth = shard.growth(command);
+            growth == 0 || self.memory.has_room(growth)
+        };
+        if !fits {
+            let (limit, used) = (self.memory.limit(), self.memory.used());
+            return Err(ShardError::MemoryFull { limit, used });
+        }
+        let before = shard.bytes();
+        let reply = shard.apply(command);
+        self.memory.settle(before, shard.bytes());
+        Ok(reply)
+    }
+
+    async fn list(
+        &self,
+        shard: ShardId,
+        listing: &Listing,
+        deadline: Instant,
+    ) -> Result<Vec<ListedKey>, ShardError> {
+        let shard = self.shared(shard, deadline).await?;
+        Ok(shard.list(&listing.prefix, listing.after.as_ref(), listing.limit))
+    }
+
+    fn released(&self, shard: ShardId) -> impl Future<Output = ()> + Send {
+        // Sees every `notify_waiters` from its creation on, polled or not.
+        self.slot(shard).released.notified()
+    }
+}
+
+/// An epoch for shards whose memory is this process's: the time in milliseconds, and chance in the
+/// low 22 bits, so that not even a clock set back makes one of them return.
+pub fn new_epoch() -> u64 {
+    const RANDOM_BITS: u32 = 22;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the runtime gives the engine its epoch"
+    )]
+    let now = std::time::SystemTime::now();
+    let milliseconds = now
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis());
+    let random = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "42 bits of milliseconds last to 2109"
+    )]
+    let milliseconds = milliseconds as u64;
+    (milliseconds << RANDOM_BITS) | (random >> (u64::BITS - RANDOM_BITS))
+}

@@ -1,0 +1,154 @@
+//! `trandb-server`: one process, in memory, ready at once.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use tokio::{net::TcpListener, signal::unix};
+use tracing::{info, warn};
+use trandb_common::wire::Limits;
+use trandb_server::{
+    App, Config, Database, Local,
+    config::{Command, CommandLine},
+    connection,
+    http::Settings,
+    local::new_epoch,
+    logging,
+    memory::Memory,
+};
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let done = match line.command {
+        Some(Command::Healthcheck) => healthcheck(line.config.listen),
+        None => run(&line.config),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("trandb-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: &Config) -> anyhow::Result<()> {
+    logging::start(&config.log, config.log_format)?;
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")?
+        .block_on(serve(config))
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let sizes = config.sizes()?;
+    let limits = Limits::new(
+        sizes.memory_limit,
+        sizes.in_flight_limit,
+        config.connections_max as usize,
+    );
+    let memory = Arc::new(Memory::new(sizes.memory_limit));
+    let database = Database::new(Local::new(config.shards, new_epoch(), memory));
+    let app = App::new(
+        database,
+        Settings {
+            limits,
+            body_timeout: config.body_timeout,
+        },
+    );
+
+    let mut signals = Signals::new()?;
+    // Bound only now: whoever can connect is answered.
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    info!(
+        %address,
+        shards = config.shards,
+        memory_limit = sizes.memory_limit,
+        in_flight_limit = sizes.in_flight_limit,
+        version = env!("CARGO_PKG_VERSION"),
+        "ready"
+    );
+    let stop = async {
+        let signal = signals.next().await;
+        info!(signal, "signal received");
+        tokio::spawn(async move {
+            let signal = signals.next().await;
+            warn!(signal, "second signal: ending without draining");
+            std::process::exit(1);
+        });
+    };
+    match connection::serve(listener, app, config.into(), stop).await {
+        0 => info!("ended"),
+        cut_off => warn!(
+            cut_off,
+            "ended with requests unfinished: the drain timeout is over"
+        ),
+    }
+    Ok(())
+}
+
+/// The signals that ask the process to end.
+struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: unix::signal(unix::SignalKind::terminate())?,
+            interrupt: unix::signal(unix::SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Asks `/livez` of the server that listens at `listen`.
+fn healthcheck(listen: SocketAddr) -> anyhow::Result<()> {
+    const TIMEOUT: Duration = Duration::from_secs(3);
+    let address = SocketAddr::new(reachable(listen.ip()), listen.port());
+    let answer = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(16 * 1024).read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer = answer().with_context(|| format!("no answer from {address}"))?;
+    let status = answer.lines().next().unwrap_or_default();
+    anyhow::ensure!(
+        status.starts_with("HTTP/1.1 200 "),
+        "{address} answered {status:?}"
+    );
+    Ok(())
+}
+
+/// An address that stands for all is listened on, not connected to.
+fn reachable(listen: IpAddr) -> IpAddr {
+    match listen {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    }
+}
