@@ -1,0 +1,25 @@
+//! What every command needs: the client, and how results are printed.
+
+use trandb_client::Client;
+
+use crate::{args::Global, failure::Failure};
+
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    /// Results and errors are JSON.
+    pub(crate) json: bool,
+}
+
+impl Session {
+    /// Must be called within the runtime. Connects to nothing yet.
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        let mut builder = Client::builder().timeout(global.timeout);
+        for endpoint in &global.endpoint {
+            builder = builder.endpoint(endpoint.to_string());
+        }
+        Ok(Self {
+            client: builder.build()?,
+            json: global.json,
+        })
+    }
+}
