@@ -40,6 +40,14 @@ impl Body {
         })
     }
 
+    /// Bytes made for this answer, which count as in flight like a value's.
+    pub(super) fn made(bytes: Vec<u8>, permit: Permit) -> Self {
+        Self(Kind::Value {
+            rest: bytes.into(),
+            _permit: Some(permit),
+        })
+    }
+
     /// A stored value. It counts as in flight until the last piece is taken.
     pub(super) fn value(value: Value, permit: Permit) -> Self {
         Self(Kind::Value {

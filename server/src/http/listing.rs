@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
-use http::Uri;
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::{
+    Uri,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
 use trandb_common::{
     ErrorCode, InvalidKey,
     limits::{KEY_BYTES_MAX, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX},
@@ -11,7 +17,7 @@ use trandb_common::{
     wire::ListPage,
 };
 
-use super::{Inner, problem::Rejection};
+use super::{Body, Inner, problem::Rejection, upload};
 use crate::{Shards, shards::Listing};
 
 #[utoipa::path(
@@ -29,16 +35,27 @@ use crate::{Shards, shards::Listing};
         (status = 200, description = "A page", body = ListPage),
         (status = 400, description = "invalid_query",
             content_type = "application/problem+json", body = trandb_common::Problem),
-        (status = 503, description = "lock_timeout or not_ready",
+        (status = 503, description = "lock_timeout, overloaded or not_ready",
             content_type = "application/problem+json", body = trandb_common::Problem),
     ),
 )]
 pub(super) async fn list<S: Shards>(
     State(inner): State<Arc<Inner<S>>>,
     uri: Uri,
-) -> Result<Json<ListPage>, Rejection> {
+) -> Result<Response, Rejection> {
     let listing = parse(uri.query().unwrap_or_default())?;
-    Ok(Json(inner.database.list(&listing).await?))
+    let page = inner.database.list(&listing).await?;
+    // Keys, numbers and versions: writing them down cannot fail.
+    let json = serde_json::to_vec(&page).unwrap_or_default();
+    let permit = inner
+        .in_flight
+        .take(json.len() as u64)
+        .ok_or_else(upload::overloaded)?;
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, axum::body::Body::new(Body::made(json, permit))).into_response())
 }
 
 /// Reads the query. Strict, since a misspelt `prefix` would list everything.
