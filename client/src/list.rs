@@ -95,7 +95,8 @@ fn target(prefix: &str, after: Option<&Key>, limit: Option<usize>) -> String {
     }
     query.extend(after.map(|key| format!("after={}", path::encode(key.as_str()))));
     query.extend(limit.map(|keys| format!("limit={keys}")));
-    format!("{}?{}", path::KEYS, query.join("&"))
+    let question_mark = if query.is_empty() { "" } else { "?" };
+    format!("{}{question_mark}{}", path::KEYS, query.join("&"))
 }
 
 impl IntoFuture for List {

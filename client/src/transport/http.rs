@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH};
 use trandb_common::limits::ANSWER_BYTES_MAX;
 
 use super::{Transport, TransportError};
@@ -74,11 +74,12 @@ fn to_reqwest(
     let (parts, body) = request.into_parts();
     let url = reqwest::Url::parse(&format!("{endpoint}{}", parts.uri))
         .map_err(TransportError::not_sent)?;
-    // A PUT of no bytes has a body all the same: `Content-Length: 0`.
-    let has_body = parts.method == Method::PUT;
     let mut request = reqwest::Request::new(parts.method, url);
     *request.headers_mut() = parts.headers;
-    if has_body {
+    if request.method() == Method::PUT {
+        // A value of no bytes is one all the same; the library would announce no body.
+        let length = HeaderValue::from(body.len());
+        request.headers_mut().insert(CONTENT_LENGTH, length);
         *request.body_mut() = Some(body.into());
     }
     Ok(request)

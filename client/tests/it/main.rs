@@ -1,0 +1,13 @@
+//! The client from outside, without TranDB's server: against a scripted transport under paused
+//! time, against small servers on loopback that misbehave on purpose, and against wiremock.
+//!
+//! What the real server answers is tested in the integration tests.
+
+mod answers;
+mod failover;
+mod listing;
+mod network;
+mod retries;
+mod scripted;
+mod tcp_server;
+mod tower_transport;
