@@ -12,9 +12,10 @@ use std::{io, pin::pin, sync::Arc, time::Duration};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulConnection, GracefulShutdown},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
@@ -149,25 +150,46 @@ impl<S: Shards> Acceptor<S> {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "small answers may be delayed");
         }
-        let mut stream = TimeoutWriter::new(stream);
-        stream.set_timeout(Some(self.settings.write_timeout));
-        let handling = Handling::default();
-        let io = TokioIo::new(Coalesce::new(Box::pin(stream), handling.clone()));
-        let app = self.app.clone();
-        let service = service_fn(move |request| {
-            let (app, handling) = (app.clone(), handling.clone());
-            async move { Ok::<_, std::convert::Infallible>(handling.during(app.handle(request)).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.settings.header_timeout)
-            .max_buf_size(READ_BUFFER_BYTES_MAX)
-            .serve_connection(io, service);
+        let connection = connection(stream, self.app.clone(), &self.settings);
         match graceful {
             Some(graceful) => spawn_connection(graceful.watch(connection), permit),
             None => spawn_connection(connection, permit),
         }
     }
+}
+
+/// Serves `app` on one connection, whatever it is made of, until its client closes it: what
+/// [`serve`] does for each one that it accepts. For tests, and for networks that are simulated.
+///
+/// # Errors
+///
+/// The client goes away in the middle, is too slow or does not speak HTTP.
+pub async fn serve_stream<S: Shards>(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    app: App<S>,
+    settings: &Settings,
+) -> hyper::Result<()> {
+    connection(stream, app, settings).await
+}
+
+fn connection<S: Shards>(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    app: App<S>,
+    settings: &Settings,
+) -> impl GracefulConnection<Error = hyper::Error> + Send + 'static {
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(settings.write_timeout));
+    let handling = Handling::default();
+    let io = TokioIo::new(Coalesce::new(Box::pin(stream), handling.clone()));
+    let service = service_fn(move |request| {
+        let (app, handling) = (app.clone(), handling.clone());
+        async move { Ok::<_, std::convert::Infallible>(handling.during(app.handle(request)).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_buf_size(READ_BUFFER_BYTES_MAX)
+        .serve_connection(io, service)
 }
 
 fn spawn_connection(
