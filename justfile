@@ -37,12 +37,17 @@ fuzz SECONDS="30":
     done
 
 # Measure against the goals that need nothing installed
-bench *FLAGS:
-    cargo run --release -p trandb-bench -- {{ FLAGS }}
+bench *FLAGS: _bench-build
+    {{ target_dir }}/release/trandb-bench goals {{ FLAGS }}
 
-# Measure against Redis, memcached, nginx, webdis and etcd (from Debian's packages)
-bench-peers *FLAGS:
-    cargo run --release -p trandb-bench -- --peers {{ FLAGS }}
+# Measure against Redis, memcached, nginx, webdis and etcd, as far as they are installed
+bench-peers *FLAGS: _bench-build
+    {{ target_dir }}/release/trandb-bench peers {{ FLAGS }}
+
+# Each by itself: together the server would be built with the features that only the bench needs.
+_bench-build:
+    cargo build --release -p trandb-server
+    cargo build --release -p trandb-bench
 
 # Build the image `trandb` from a static binary made on this machine (needs Docker)
 image:
