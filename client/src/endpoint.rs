@@ -60,7 +60,7 @@ impl FromStr for Endpoint {
         }
         // The library reads what is no port as none.
         let after_host = &authority.as_str()[authority.host().len()..];
-        if !after_host.is_empty() && !authority.port_u16().is_some_and(|port| port > 0) {
+        if !after_host.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
             return Err(refuse("its port is not one of 1 to 65535"));
         }
         if uri.path() != "/" || uri.query().is_some() || text.ends_with('?') {

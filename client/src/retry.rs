@@ -166,3 +166,153 @@ impl Delays {
         Some(self.backoff.next()? + asked)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use trandb_common::Problem;
+
+    use super::*;
+    use crate::TransportError;
+
+    const ALL: [Effect; 3] = [Effect::Read, Effect::Write, Effect::WriteWithId];
+
+    fn transport(error: TransportError) -> Kind {
+        Kind::Transport {
+            endpoint: "http://a".parse().expect("an endpoint"),
+            error,
+        }
+    }
+
+    fn timed_out() -> Kind {
+        Kind::TimedOut {
+            endpoint: "http://a".parse().expect("an endpoint"),
+            after: Duration::from_secs(1),
+        }
+    }
+
+    fn foreign(status: u16) -> Kind {
+        Kind::Foreign(StatusCode::from_u16(status).expect("a status"))
+    }
+
+    fn problem(code: ErrorCode) -> Kind {
+        Kind::Problem(Box::new(Problem::new(code, "d")))
+    }
+
+    /// Which of a read, a write and a write with an id may be sent again.
+    fn allowed(failure: &Kind) -> [bool; 3] {
+        ALL.map(|effect| may_send_again(effect, failure))
+    }
+
+    #[test]
+    fn what_was_not_sent_may_be_sent() {
+        assert_eq!(
+            allowed(&transport(TransportError::not_sent("x"))),
+            [true; 3]
+        );
+    }
+
+    #[test]
+    fn what_may_have_happened_is_sent_again_only_if_twice_is_once() {
+        let unknown = [
+            transport(TransportError::maybe_sent("x")),
+            timed_out(),
+            problem(ErrorCode::OutcomeUnknown),
+            foreign(408),
+            foreign(429),
+            foreign(502),
+            foreign(503),
+            foreign(504),
+        ];
+        for failure in unknown {
+            assert_eq!(allowed(&failure), [true, false, true], "{failure}");
+        }
+    }
+
+    #[test]
+    fn what_would_fail_again_is_never_sent_again() {
+        let last = [
+            transport(TransportError::answer_too_large()),
+            foreign(400),
+            foreign(500),
+            foreign(301),
+            Kind::Unusable {
+                status: StatusCode::OK,
+                what: "x",
+                source: None,
+            },
+            Kind::Configuration {
+                what: "x",
+                source: None,
+            },
+            Kind::InvalidLimit { actual: 0 },
+        ];
+        for failure in last {
+            assert_eq!(allowed(&failure), [false; 3], "{failure}");
+        }
+    }
+
+    #[test]
+    fn codes_are_believed() {
+        for code in ErrorCode::ALL {
+            let certain = code.outcome() == Outcome::NotCommitted;
+            let again = code.retryable();
+            assert_eq!(
+                allowed(&problem(code)),
+                [again, again && certain, again],
+                "{code}"
+            );
+        }
+    }
+
+    /// A write goes on to another endpoint only where it would be sent again at all, but the call
+    /// after it profits.
+    #[test]
+    fn failures_of_an_endpoint_are_told_from_those_of_a_request() {
+        for (failure, expected) in [
+            (transport(TransportError::not_sent("x")), true),
+            (transport(TransportError::maybe_sent("x")), true),
+            (transport(TransportError::answer_too_large()), false),
+            (timed_out(), true),
+            (foreign(502), true),
+            (foreign(404), false),
+            (problem(ErrorCode::NotReady), true),
+            (problem(ErrorCode::ShardUnavailable), true),
+            (problem(ErrorCode::Overloaded), false),
+            (problem(ErrorCode::PreconditionFailed), false),
+        ] {
+            assert_eq!(is_of_endpoint(&failure), expected, "{failure}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn waits_are_bounded_and_repeat(
+            seed: u64,
+            retries in 0_u32..20,
+            min_delay: Duration,
+            max_delay: Duration,
+            asked: Option<Duration>,
+            most_asked: Duration,
+        ) {
+            let policy = RetryPolicy::none()
+                .max_retries(retries)
+                .min_delay(min_delay)
+                .max_delay(max_delay)
+                .max_retry_after(most_asked);
+            let waits = || {
+                let mut delays = policy.delays(seed);
+                std::iter::from_fn(move || delays.next(asked)).take(50).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(waits(), waits());
+            prop_assert_eq!(waits().len(), retries as usize);
+            let least = asked.unwrap_or_default().min(most_asked).min(DELAY_MAX);
+            let most = 2 * max_delay.min(DELAY_MAX) + least;
+            // Jitter is computed with the precision of an f32.
+            let most = most + most / 1_000_000 + Duration::from_nanos(1);
+            for wait in waits() {
+                prop_assert!((least..=most).contains(&wait), "{wait:?} of {least:?}..={most:?}");
+            }
+        }
+    }
+}

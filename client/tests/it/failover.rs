@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
-use trandb_client::{Client, RetryPolicy};
+use trandb_client::{Client, ClientBuilder, RetryPolicy};
 use trandb_common::ErrorCode;
 
 use crate::scripted::{Script, Step, foreign, found, problem, written};
 
 fn three(script: &Script) -> Client {
     let names = ["http://a", "http://b", "http://c"];
-    script.configure(|builder| {
-        names
-            .iter()
-            .fold(builder, |builder, name| builder.endpoint(name))
-    })
+    script.configure(|builder| names.iter().fold(builder, ClientBuilder::endpoint))
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,7 +84,7 @@ impl Script {
     pub(crate) fn waits(&self) -> Vec<Duration> {
         self.sent()
             .windows(2)
-            .map(|pair| pair[1].at - pair[0].at)
+            .map(|pair| pair[1].at.saturating_sub(pair[0].at))
             .collect()
     }
 
