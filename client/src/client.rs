@@ -63,6 +63,19 @@ impl Client {
     }
 
     /// The value of `key` and its version; none when it has no value.
+    ///
+    /// ```
+    /// # use trandb_client::Client;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/memory.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::builder().transport(memory::Memory::default()).build()?;
+    /// assert!(client.get("user/1").await?.is_none());
+    /// client.put("user/1", "Ada").await?;
+    /// assert_eq!(client.get("user/1").await?.expect("a value").value, "Ada");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn get(
         &self,
         key: impl TryInto<Key, Error: Into<InvalidKey>>,
@@ -97,17 +110,46 @@ impl Client {
     }
 
     /// Deletes `key`, which need not have a value; await the result.
+    ///
+    /// ```
+    /// # use trandb_client::Client;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/memory.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::builder().transport(memory::Memory::default()).build()?;
+    /// let version = client.put("user/1", "Ada").await?;
+    /// client.delete("user/1").if_version(version).await?;
+    /// client.delete("user/1").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn delete(&self, key: impl TryInto<Key, Error: Into<InvalidKey>>) -> Delete {
         Delete::new(self.clone(), key.try_into().map_err(Into::into))
     }
 
     /// Lists the keys that begin with `prefix`, in byte order; an empty prefix lists all. Await
     /// the result for one page, or take a [`stream`](List::stream) of all.
+    ///
+    /// ```
+    /// # use trandb_client::Client;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/memory.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::builder().transport(memory::Memory::default()).build()?;
+    /// for name in ["user/2", "user/1", "team/1"] {
+    ///     client.put(name, "").await?;
+    /// }
+    /// let page = client.list("user/").await?;
+    /// assert_eq!(page.keys[0].key.as_str(), "user/1");
+    /// assert_eq!(page.keys.len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn list(&self, prefix: impl Into<String>) -> List {
         List::new(self.clone(), prefix.into())
     }
 
-    /// The limits that the server works under.
+    /// The limits that the server works under; asked of it each time.
     pub async fn limits(&self) -> Result<Limits, Error> {
         let request = read(Method::GET, "/limits")?;
         self.send(Effect::Read, request, answer::limits).await

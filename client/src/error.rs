@@ -17,6 +17,25 @@ use crate::{
 ///
 /// Its text says in one sentence what happened, what became of the write and whether it may be
 /// sent again; its [sources](StdError::source) say why. Programs ask the predicates.
+///
+/// ```
+/// use trandb_client::{Error, Outcome};
+///
+/// fn what_now(error: &Error) -> &'static str {
+///     if error.is_conflict() {
+///         "read the key and decide anew"
+///     } else if error.is_retryable() {
+///         "try again later"
+///     } else {
+///         match error.outcome() {
+///             Outcome::NotCommitted => "nothing happened; give up, or change the request",
+///             Outcome::Unknown => "read the key to see whether it happened",
+///         }
+///     }
+/// }
+/// # let refused = trandb_client::Client::connect("nonsense").unwrap_err();
+/// # assert!(what_now(&refused).starts_with("nothing happened"));
+/// ```
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 

@@ -4,6 +4,28 @@
 //! compare-and-set, listing by prefix. It pools connections, goes on to the next endpoint when
 //! one fails, and sends again by itself exactly what is safe to send again.
 //!
+//! ```
+//! use trandb_client::Client;
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/memory.rs"));
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect("http://127.0.0.1:8080")?;
+//! # let client = Client::builder().transport(memory::Memory::default()).build()?;
+//! let version = client.put("user/1", "Ada").await?;
+//! let entry = client.get("user/1").await?.expect("it was just written");
+//! assert_eq!((entry.value, entry.version), ("Ada".into(), version));
+//!
+//! // Compare and set: only if nobody else wrote in between.
+//! match client.put("user/1", "Ada Lovelace").if_version(version).await {
+//!     Ok(version) => println!("now at version {version}"),
+//!     Err(error) if error.is_conflict() => println!("lost the race: {error}"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # assert_eq!(client.get("user/1").await?.expect("a value").value, "Ada Lovelace");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What it is not: a cache, a connection to one particular node, or a queue of writes. Every call
 //! is one request and its answer, and dropping its future leaves nothing behind.
 //!
@@ -12,6 +34,17 @@
 //! A write that failed either certainly did not happen or may have happened:
 //! [`Error::outcome`] says which, and the text of the error says it in words. A write whose
 //! outcome is unknown is never sent again silently. Reads are always safe to send again.
+//!
+//! | the call failed since | the write | sent again by itself |
+//! |---|---|---|
+//! | key or value is illegal | did not happen | no |
+//! | no connection could be made | did not happen | reads and writes |
+//! | TranDB answered 503 or 408 | did not happen | reads and writes |
+//! | TranDB answered another 4xx, or 507 | did not happen | no |
+//! | TranDB answered 504 | unknown | reads |
+//! | a proxy answered 408, 429, 502, 503 or 504 | unknown | reads |
+//! | the connection broke, or time was up | unknown | reads |
+//! | the answer is anything else | unknown | no |
 //!
 //! # Invariants
 //!

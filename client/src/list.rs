@@ -52,6 +52,22 @@ impl List {
 
     /// All keys of the listing. Pages are fetched as their turn comes, and one is held at a time;
     /// without a [`limit`](Self::limit) they have 1,000 keys. It ends after its first error.
+    ///
+    /// ```
+    /// # use trandb_client::Client;
+    /// use futures_util::TryStreamExt;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/memory.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::builder().transport(memory::Memory::default()).build()?;
+    /// # client.put("user/1", "Ada").await?;
+    /// let mut keys = client.list("user/").stream();
+    /// while let Some(row) = keys.try_next().await? {
+    ///     println!("{} has {} bytes", row.key, row.size);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stream(mut self) -> impl Stream<Item = Result<ListedKey, Error>> + Send + Unpin {
         self.limit.get_or_insert(LIST_LIMIT_MAX);
         let pages = stream::try_unfold(Some(self), |rest| async move {

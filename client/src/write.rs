@@ -57,6 +57,20 @@ impl Put {
 
     /// Writes only if the key has this version; otherwise the error
     /// [is a conflict](Error::is_conflict). It replaces an earlier condition.
+    ///
+    /// ```
+    /// # use trandb_client::Client;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/memory.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::builder().transport(memory::Memory::default()).build()?;
+    /// let old = client.put("counter", "1").await?;
+    /// client.put("counter", "2").if_version(old).await?;
+    /// let error = client.put("counter", "2").if_version(old).await.unwrap_err();
+    /// assert!(error.is_conflict());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn if_version(mut self, version: Version) -> Self {
         self.condition = Some(Condition::Version(version));
         self

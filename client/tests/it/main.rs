@@ -9,5 +9,6 @@ mod listing;
 mod network;
 mod retries;
 mod scripted;
+mod story;
 mod tcp_server;
 mod tower_transport;
