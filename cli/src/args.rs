@@ -38,6 +38,9 @@ Lines of the same key are written in their order. Import ends with the first lin
 understood or cannot be written; it then waits for what is on its way, and says with which line
 to go on.";
 
+/// As many as the client keeps connections: beyond it every other request would make its own.
+const CONCURRENCY_MAX: i64 = 64;
+
 /// Keys and values of a TranDB, from a shell
 #[derive(Debug, Parser)]
 #[command(name = "trandb", version, after_help = AFTER_HELP, max_term_width = 100)]
@@ -114,7 +117,10 @@ pub(crate) struct Get {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("source").required(true))]
+#[command(
+    group = ArgGroup::new("source").required(true),
+    override_usage = "trandb put [OPTIONS] <KEY> <VALUE | --file <FILE>>"
+)]
 pub(crate) struct Put {
     pub(crate) key: Key,
 
@@ -203,9 +209,9 @@ pub(crate) struct Import {
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Concurrency {
-    /// Requests on their way at a time, 1 to 1024
+    /// Requests on their way at a time, 1 to 64
     #[arg(long = "concurrency", short = 'c', value_name = "COUNT", default_value = "64",
-          value_parser = clap::value_parser!(u16).range(1..=1024))]
+          value_parser = clap::value_parser!(u16).range(1..=CONCURRENCY_MAX))]
     pub(crate) requests: u16,
 }
 

@@ -154,7 +154,10 @@ impl Run {
 
     fn how_far(&self) -> String {
         match &self.last {
-            Some(key) => format!("{} keys are exported, up to {key:?}", self.progress.keys()),
+            Some(key) => {
+                let keys = progress::keys(self.progress.keys());
+                format!("{keys} exported, up to {key:?}")
+            }
             None => "no key is exported".to_owned(),
         }
     }
@@ -216,12 +219,12 @@ impl Summary {
             progress::say(&keys::as_json(self)?);
             return Ok(());
         }
-        let exported = HumanCount(self.exported);
+        let exported = progress::keys(self.exported);
         let vanished = match self.vanished {
             0 => String::new(),
             count => format!(", {} deleted meanwhile", HumanCount(count)),
         };
-        let line = format!("exported {exported} keys{vanished}: {}\n", self.totals);
+        let line = format!("exported {exported}{vanished}: {}\n", self.totals);
         progress::say(line.as_bytes());
         Ok(())
     }

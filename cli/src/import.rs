@@ -220,12 +220,13 @@ impl Summary {
             progress::say(&keys::as_json(self)?);
             return Ok(());
         }
-        let imported = HumanCount(self.imported);
+        let imported = progress::keys(self.imported);
         let kept = match self.kept {
             0 => String::new(),
+            1 => ", 1 kept its value".to_owned(),
             count => format!(", {} kept their values", HumanCount(count)),
         };
-        let line = format!("imported {imported} keys{kept}: {}\n", self.totals);
+        let line = format!("imported {imported}{kept}: {}\n", self.totals);
         progress::say(line.as_bytes());
         Ok(())
     }

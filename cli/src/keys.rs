@@ -23,6 +23,7 @@ use crate::{
     json,
     line::Payload,
     output::Output,
+    progress,
     session::Session,
 };
 
@@ -59,18 +60,17 @@ fn entry_as_json(key: &Key, entry: &Entry) -> Result<Vec<u8>, Failure> {
     as_json(&shown)
 }
 
-/// Text as it is; anything else escaped, and said to be so, since the escapes of one value may be
-/// the text of another.
+/// Text as it is, anything else escaped. The latter is said on standard error, since the escapes of
+/// one value may be the text of another.
 fn for_terminal(value: &[u8]) -> String {
-    match escape::plain_text(value) {
-        Some("") => String::new(),
-        Some(text) if text.ends_with('\n') => text.to_owned(),
-        Some(text) => format!("{text}\n"),
-        None => format!(
-            "{}\n(escaped: {} bytes that are not plain text; --raw or --output FILE gives them)\n",
-            escape::line(value),
-            value.len()
-        ),
+    let Some(text) = escape::plain_text(value) else {
+        progress::say(b"not plain text, shown escaped: --raw or --output FILE gives the bytes\n");
+        return format!("{}\n", escape::line(value));
+    };
+    if text.is_empty() || text.ends_with('\n') {
+        text.to_owned()
+    } else {
+        format!("{text}\n")
     }
 }
 
@@ -189,11 +189,7 @@ mod tests {
         assert_eq!(for_terminal(b""), "");
         assert_eq!(for_terminal(b"one line"), "one line\n");
         assert_eq!(for_terminal(b"two\nlines\\\n"), "two\nlines\\\n");
-        assert_eq!(
-            for_terminal(b"\x1b[31m\xff"),
-            "\\u{1b}[31m\\xff\n(escaped: 6 bytes that are not plain text; \
-             --raw or --output FILE gives them)\n"
-        );
+        assert_eq!(for_terminal(b"\x1b[31m\xff"), "\\u{1b}[31m\\xff\n");
     }
 
     #[test]

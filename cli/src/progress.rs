@@ -103,7 +103,13 @@ impl std::fmt::Display for Totals {
     }
 }
 
-/// Says the last line on standard error. There is nobody to tell that this failed.
+/// "1 key", "2,000 keys".
+pub(crate) fn keys(count: u64) -> String {
+    let noun = if count == 1 { "key" } else { "keys" };
+    format!("{} {noun}", HumanCount(count))
+}
+
+/// Says a line on standard error. There is nobody to tell that this failed.
 pub(crate) fn say(line: &[u8]) {
     let _ = io::stderr().write_all(line);
 }
