@@ -22,6 +22,9 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 /// once. [`Client::connect`](crate::Client::connect) and
 /// [`Client::builder`](crate::Client::builder) use it unless told otherwise. It needs a tokio
 /// runtime with input, output and time enabled.
+///
+/// With the cargo feature `tls` it takes `https` endpoints, too, whose certificates are checked
+/// against the system's (on Linux those that `SSL_CERT_FILE` or `SSL_CERT_DIR` name, if set).
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
@@ -36,6 +39,8 @@ pub(crate) struct HttpOptions {
 
 impl HttpTransport {
     pub(crate) fn new(options: &HttpOptions) -> Result<Self, Error> {
+        #[cfg(feature = "tls")]
+        choose_cryptography();
         let client = reqwest::Client::builder()
             .user_agent(concat!("trandb-client/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.connect_timeout)
@@ -53,6 +58,13 @@ impl HttpTransport {
             })?;
         Ok(Self { client })
     }
+}
+
+/// rustls wants one provider of cryptography for the whole process.
+#[cfg(feature = "tls")]
+fn choose_cryptography() {
+    // It fails where the application has chosen one, which then stands.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 impl Transport for HttpTransport {

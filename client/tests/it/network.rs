@@ -424,3 +424,41 @@ async fn redirects_are_not_followed() {
         client.get(status).await.expect_err("a redirect");
     }
 }
+
+/// No plain text goes to an `https` endpoint, and a failed handshake has written nothing.
+#[tokio::test]
+#[cfg(feature = "tls")]
+async fn https_begins_with_a_handshake() {
+    use tokio::io::AsyncReadExt;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
+    let address = listener.local_addr().expect("address");
+    let client = Client::builder()
+        .endpoint(format!("https://{address}"))
+        .retries(RetryPolicy::none())
+        .build()
+        .expect("client");
+    let server = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream.read_u16().await.expect("the first bytes")
+    };
+    let (result, first_bytes) = tokio::join!(client.put("k", "v").into_future(), server);
+    assert_eq!(first_bytes, 0x1603, "a handshake of TLS");
+    let error = result.expect_err("no server of TLS");
+    assert!(error.is_connect(), "{error:?}");
+    assert_eq!(error.outcome(), Outcome::NotCommitted);
+}
+
+/// The server closes a connection that nobody uses. The next write takes a new one, and is certain.
+#[tokio::test]
+async fn an_idle_connection_that_the_server_closed_is_not_used() {
+    let mut server = TcpServer::start([Act::AnswerAndClose(WRITTEN.into())]).await;
+    let client = server.client();
+    for round in 1..=3 {
+        client.put("k", "v").await.expect("written");
+        server.next_closed().await;
+        // Long enough for this side to hear of it.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(server.connections(), round);
+    }
+}
