@@ -74,6 +74,10 @@ pub(crate) struct Global {
     )]
     pub(crate) timeout: Duration,
 
+    /// How often a request is sent again, after waits that grow, when it certainly did not happen
+    #[arg(long, global = true, value_name = "COUNT", default_value = "5")]
+    pub(crate) retries: u32,
+
     /// Print results, and errors on standard error, as JSON: one object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -155,7 +155,7 @@ impl Run {
     fn how_far(&self) -> String {
         match &self.last {
             Some(key) => {
-                let keys = progress::keys(self.progress.keys());
+                let keys = progress::counted(self.progress.keys());
                 format!("{keys} exported, up to {key:?}")
             }
             None => "no key is exported".to_owned(),
@@ -219,7 +219,7 @@ impl Summary {
             progress::say(&keys::as_json(self)?);
             return Ok(());
         }
-        let exported = progress::keys(self.exported);
+        let exported = progress::counted(self.exported);
         let vanished = match self.vanished {
             0 => String::new(),
             count => format!(", {} deleted meanwhile", HumanCount(count)),

@@ -220,7 +220,7 @@ impl Summary {
             progress::say(&keys::as_json(self)?);
             return Ok(());
         }
-        let imported = progress::keys(self.imported);
+        let imported = progress::counted(self.imported);
         let kept = match self.kept {
             0 => String::new(),
             1 => ", 1 kept its value".to_owned(),

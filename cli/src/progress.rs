@@ -16,9 +16,9 @@ use indicatif::{
     HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
 };
 
-const KNOWN_LENGTH: &str = "{wide_bar} {percent:>3}% {keys} keys, {rate} keys/s, {bytes} of \
+const KNOWN_LENGTH: &str = "{wide_bar} {percent:>3}% {keys}, {rate} keys/s, {bytes} of \
                             {total_bytes}, {eta} left";
-const UNKNOWN_LENGTH: &str = "{spinner} {keys} keys, {rate} keys/s, {bytes}, {elapsed}";
+const UNKNOWN_LENGTH: &str = "{spinner} {keys}, {rate} keys/s, {bytes}, {elapsed}";
 
 /// Counts, and draws them.
 pub(crate) struct Progress {
@@ -104,7 +104,7 @@ impl std::fmt::Display for Totals {
 }
 
 /// "1 key", "2,000 keys".
-pub(crate) fn keys(count: u64) -> String {
+pub(crate) fn counted(count: u64) -> String {
     let noun = if count == 1 { "key" } else { "keys" };
     format!("{} {noun}", HumanCount(count))
 }
@@ -121,7 +121,7 @@ fn style(template: &str, keys: &Arc<AtomicU64>) -> ProgressStyle {
         .with_key(
             "keys",
             move |_: &ProgressState, w: &mut dyn std::fmt::Write| {
-                let _ = write!(w, "{}", HumanCount(count.load(Ordering::Relaxed)));
+                let _ = w.write_str(&counted(count.load(Ordering::Relaxed)));
             },
         )
         .with_key(

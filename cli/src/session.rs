@@ -1,6 +1,6 @@
 //! What every command needs: the client, and how results are printed.
 
-use trandb_client::Client;
+use trandb_client::{Client, RetryPolicy};
 
 use crate::{args::Global, failure::Failure};
 
@@ -13,7 +13,8 @@ pub(crate) struct Session {
 impl Session {
     /// Must be called within the runtime. Connects to nothing yet.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
-        let mut builder = Client::builder().timeout(global.timeout);
+        let retries = RetryPolicy::default().max_retries(global.retries);
+        let mut builder = Client::builder().timeout(global.timeout).retries(retries);
         for endpoint in &global.endpoint {
             builder = builder.endpoint(endpoint.to_string());
         }

@@ -56,9 +56,13 @@ fn what_the_server_refuses_for_good_is_4() {
 #[test]
 fn a_server_that_asks_to_come_back_is_5() {
     let fake = refusing("PUT", ErrorCode::LockTimeout);
-    let arguments = ["put", "a", "2", "--timeout", "300ms"];
+    let arguments = ["put", "a", "2", "--retries", "0"];
     let stderr = trandb_at(&fake.url(), &arguments).fails_with(5);
     assert!(stderr.contains("lock_timeout"), "{stderr}");
+    assert_eq!(fake.requests().len(), 1);
+    // The server's Retry-After is obeyed between the two.
+    trandb_at(&fake.url(), &["put", "a", "2", "--retries", "1"]).fails_with(5);
+    assert_eq!(fake.requests().len(), 1 + 2);
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn no_server_is_5() {
         &["limits"],
         &["status"],
     ] {
-        let stderr = trandb_at(&url, &[arguments, &["--timeout", "200ms"]].concat()).fails_with(5);
+        let stderr = trandb_at(&url, &[arguments, &["--retries", "0"]].concat()).fails_with(5);
         assert!(
             stderr.contains("hint: is the server running there?"),
             "{stderr}"
@@ -98,12 +102,12 @@ fn an_error_of_a_proxy_says_nothing_of_a_write_and_lets_a_read_be_tried_again() 
         fake.answer(method, "a", page);
     }
     trandb_at(&fake.url(), &["put", "a", "1"]).fails_with(6);
-    trandb_at(&fake.url(), &["get", "a", "--timeout", "200ms"]).fails_with(5);
+    trandb_at(&fake.url(), &["get", "a", "--retries", "0"]).fails_with(5);
 }
 
 #[test]
 fn a_read_without_an_answer_is_5() {
-    trandb_at(&server_that_hangs_up(), &["get", "a", "--timeout", "200ms"]).fails_with(5);
+    trandb_at(&server_that_hangs_up(), &["get", "a", "--retries", "0"]).fails_with(5);
 }
 
 #[test]
@@ -131,7 +135,7 @@ fn with_json_the_error_is_the_servers_problem_and_the_exit_code() {
 
 #[test]
 fn with_json_an_error_without_an_answer_has_the_same_fields() {
-    let arguments = ["put", "a", "1", "--json", "--timeout", "100ms"];
+    let arguments = ["put", "a", "1", "--json", "--retries", "0"];
     for (url, code, outcome, retryable, exit_code) in [
         (no_server(), "unreachable", "not_committed", true, 5),
         (

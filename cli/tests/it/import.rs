@@ -156,7 +156,7 @@ fn a_server_that_refuses_ends_it_with_the_line_and_the_reason() {
 #[test]
 fn a_server_that_is_away_is_5_and_one_that_goes_away_is_6() {
     let text = lines(100);
-    let arguments = ["import", "--timeout", "200ms"];
+    let arguments = ["import", "--retries", "0"];
     let stderr = trandb_fed(&no_server(), &arguments, text.as_bytes()).fails_with(5);
     assert!(stderr.starts_with("imported 0 keys: "), "{stderr}");
     assert!(stderr.contains("--from-line 1 goes on there"), "{stderr}");

@@ -107,10 +107,13 @@ fn an_import_draws_a_bar_on_a_terminal_and_takes_it_away() {
     let file = file.to_str().expect("UTF-8");
     let shown = on_terminal(&fake, &["import", "--input", file]);
     let text = String::from_utf8(shown).expect("UTF-8");
-    assert!(text.contains("1 keys") && text.contains("50%"), "{text:?}");
+    assert!(
+        text.contains("50% 1 key, ") && text.contains("23 B of 46 B"),
+        "{text:?}"
+    );
     let last = text.rsplit("\u{1b}[2K").next().expect("cleared");
     assert!(
-        last.trim_start().starts_with("imported 2 keys: 48 B in "),
+        last.trim_start().starts_with("imported 2 keys: 46 B in "),
         "{text:?}"
     );
 }

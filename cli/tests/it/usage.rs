@@ -37,6 +37,7 @@ fn what_is_illegal_is_refused_before_anything_is_sent() {
         (&["import", "--from-line", "0"], "not in"),
         (&["status", "--timeout", "10"], "looks like 500ms"),
         (&["status", "--timeout", "0s"], "longer than nothing"),
+        (&["status", "--retries", "-1"], "unexpected argument"),
         (&["serve"], "unrecognized subcommand"),
         (&[], "Usage"),
     ];
