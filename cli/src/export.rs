@@ -100,7 +100,7 @@ impl Run {
     }
 
     async fn all_lines(&mut self, options: &Export) -> Result<(), Failure> {
-        let mut interrupt = Interrupt::listen();
+        let mut interrupt = Interrupt::listen()?;
         let mut listing = listing(&self.client, &options.prefix);
         let mut listed_all = false;
         while !(listed_all && self.ahead.is_empty()) {

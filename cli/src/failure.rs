@@ -38,7 +38,7 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    const fn code(self) -> u8 {
+    pub(crate) const fn code(self) -> u8 {
         match self {
             Self::KeyNotFound => 1,
             Self::Conflict => 3,
@@ -71,7 +71,7 @@ impl Exit {
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     /// What the server, or the client in its place, calls it.
-    code: String,
+    code: Box<str>,
     message: String,
     cause: Option<String>,
     hint: Option<String>,
@@ -84,7 +84,7 @@ impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             exit,
-            code: exit.name().to_owned(),
+            code: exit.name().into(),
             message: message.into(),
             cause: None,
             hint: None,
@@ -235,7 +235,7 @@ impl From<trandb_client::Error> for Failure {
         };
         Self {
             exit,
-            code: error.code().unwrap_or(exit.name()).to_owned(),
+            code: error.code().unwrap_or(exit.name()).into(),
             message: error.to_string(),
             cause: causes(&error),
             hint: hint(&error),

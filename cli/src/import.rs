@@ -102,7 +102,7 @@ impl Run {
     }
 
     async fn send_lines(&mut self, mut lines: mpsc::Receiver<Batch>) -> Result<(), Failure> {
-        let mut interrupt = Interrupt::listen();
+        let mut interrupt = Interrupt::listen()?;
         let mut read_all = false;
         while !(read_all && self.ready.is_empty()) {
             self.send_what_may_go()?;

@@ -5,7 +5,10 @@
 
 use std::process;
 
-use tokio::sync::watch;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
 use crate::failure::{Exit, Failure};
 
@@ -14,21 +17,19 @@ pub(crate) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
     /// Begins to listen. Must be called within the runtime.
-    pub(crate) fn listen() -> Self {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let mut presses = signal(SignalKind::interrupt())
+            .map_err(|error| Failure::local("cannot listen to Ctrl-C", &error))?;
         let (pressed, receiver) = watch::channel(false);
         tokio::spawn(async move {
-            // An error means that no signal can be listened to: then SIGINT ends the process.
-            if tokio::signal::ctrl_c().await.is_err() {
-                return;
-            }
+            presses.recv().await;
             // Whoever listened may be gone: the command is over.
             let _ = pressed.send(true);
-            if tokio::signal::ctrl_c().await.is_ok() {
-                Failure::new(Exit::Interrupted, "interrupted twice: ended at once").report(false);
-                process::exit(130);
-            }
+            presses.recv().await;
+            Failure::new(Exit::Interrupted, "interrupted twice: ended at once").report(false);
+            process::exit(Exit::Interrupted.code().into());
         });
-        Self(receiver)
+        Ok(Self(receiver))
     }
 
     /// Ends when Ctrl-C has been pressed.

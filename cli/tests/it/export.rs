@@ -114,7 +114,7 @@ fn a_failure_in_the_middle_says_how_far_it_came() {
 #[test]
 fn ctrl_c_ends_it_with_whole_lines() {
     let fake = Fake::with([("a", &b"1"[..]), ("b", b"2")]);
-    fake.delay("b", Duration::from_secs(60));
+    fake.delay("b", Duration::from_mins(1));
     let mut command = command_at(&fake.url(), &["export", "--timeout", "60s"]);
     let child = command.spawn().expect("it runs");
     while !fake
