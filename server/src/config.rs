@@ -76,17 +76,17 @@ pub struct Config {
 
     /// Time for a client to send the head of a request, and longest idle time of a connection
     #[arg(long, env = "TRANDB_HEADER_TIMEOUT", value_name = "DURATION", default_value = "30s",
-        value_parser = duration)]
+        value_parser = timeout)]
     pub header_timeout: Duration,
 
     /// Time for a client to send a body
     #[arg(long, env = "TRANDB_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s",
-        value_parser = duration)]
+        value_parser = timeout)]
     pub body_timeout: Duration,
 
     /// Longest time without progress in sending an answer
     #[arg(long, env = "TRANDB_WRITE_TIMEOUT", value_name = "DURATION", default_value = "30s",
-        value_parser = duration)]
+        value_parser = timeout)]
     pub write_timeout: Duration,
 
     /// After a signal: how long to go on serving with readiness at 503, so that load balancers
@@ -207,8 +207,23 @@ impl Config {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
-    humantime::parse_duration(text)
+/// Longest of all times that may be asked for: a deadline can always be computed.
+const DURATION_MAX: Duration = Duration::from_hours(24);
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration > DURATION_MAX {
+        return Err("a day is the longest".into());
+    }
+    Ok(duration)
+}
+
+/// A time-out of nothing would refuse everything, and is easily meant as none at all.
+fn timeout(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("a time-out cannot be zero, nor switched off".into()),
+        timeout => Ok(timeout),
+    }
 }
 
 #[cfg(test)]
@@ -268,6 +283,9 @@ mod tests {
             &["--listen", "localhost"],
             &["--connections-max", "0"],
             &["--body-timeout", "5"],
+            &["--body-timeout", "0s"],
+            &["--body-timeout", "25h"],
+            &["--drain-delay", "500000000000y"],
             &["--log-format", "xml"],
             &["--unknown"],
         ] {
