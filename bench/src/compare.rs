@@ -26,7 +26,7 @@ const FILL_MAX: Duration = Duration::from_mins(5);
 const BUSY: f64 = 0.95;
 
 /// What all comparisons of a run have in common.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Settings {
     /// Pairs of windows, rounded up to an even number.
     pub pairs: usize,
@@ -39,9 +39,16 @@ pub struct Settings {
     pub keys: u64,
     /// Bytes of a value.
     pub value_size: usize,
+    /// Measure only what has this in its name.
+    pub only: Option<String>,
 }
 
 impl Settings {
+    /// Whether the measurement of this name is not wanted.
+    pub fn leaves_out(&self, name: &str) -> bool {
+        self.only.as_ref().is_some_and(|only| !name.contains(only))
+    }
+
     /// A closed loop of these settings.
     pub fn load(&self, mix: Mix, depth: usize) -> Load {
         Load {

@@ -5,18 +5,19 @@
 //! Not here: how a comparison is made (`compare`). Tests: the parts have theirs; this file is the
 //! list.
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{ffi::OsString, time::Duration};
 
 use anyhow::Context;
 
 use crate::{
     baseline::Baseline,
     compare::{Comparison, Row, Settings},
-    instructions,
+    instructions::{self, Subject},
     load::{self, Load},
     protocol::Dialect,
     report::Report,
     servers::{Peer, Server, Starter, find_program, start_baseline},
+    shards::{self, default_shards},
     stats::{Goal, Quartiles},
     workload::Mix,
 };
@@ -30,7 +31,7 @@ const MEMORY_FILL_MAX: Duration = Duration::from_mins(5);
 
 /// Goals that need nothing installed.
 pub fn own(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
-    let mut report = Report::new(*settings);
+    let mut report = Report::new(settings.clone());
     let trandb = starter.trandb(&[])?;
     settings.fill(&trandb)?;
     let get = settings.load(Mix::gets(settings.keys), 1);
@@ -41,32 +42,53 @@ pub fn own(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
     ] {
         let peer = start_baseline(baseline)?;
         let name = format!("GET vs {}", peer.name());
-        let comparison = Comparison {
-            name: &name,
-            goal,
-            ours: &trandb,
-            peer: &peer,
-            load: get,
-        };
-        report.add(comparison.run(settings)?);
+        compare(&mut report, settings, &name, goal, [&trandb, &peer], get)?;
     }
     let plain = start_baseline(Baseline::Plain)?;
     settings.fill(&plain)?;
     for (operation, load) in [("GET", get), ("PUT", put)] {
         let name = format!("{operation} vs {}", plain.name());
-        let goal = Goal::None;
-        let comparison = Comparison {
-            name: &name,
-            goal,
-            ours: &trandb,
-            peer: &plain,
+        compare(
+            &mut report,
+            settings,
+            &name,
+            Goal::None,
+            [&trandb, &plain],
             load,
-        };
-        report.add(comparison.run(settings)?);
+        )?;
     }
     drop((trandb, plain));
+    shards::in_process(
+        default_shards()?,
+        Goal::AtLeast(50.0),
+        settings,
+        &mut report,
+    )?;
     count_instructions(starter, settings, &mut report)?;
     Ok(report)
+}
+
+/// Adds the comparison of two servers under one load, unless it is left out.
+fn compare(
+    report: &mut Report,
+    settings: &Settings,
+    name: &str,
+    goal: Goal,
+    [ours, peer]: [&Server; 2],
+    load: Load,
+) -> anyhow::Result<()> {
+    if settings.leaves_out(name) {
+        return Ok(());
+    }
+    let comparison = Comparison {
+        name,
+        goal,
+        ours,
+        peer,
+        load,
+    };
+    report.add(comparison.run(settings).with_context(|| name.to_owned())?);
+    Ok(())
 }
 
 fn count_instructions(
@@ -74,39 +96,57 @@ fn count_instructions(
     settings: &Settings,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    /// Keys of these runs: valgrind is too slow to put more.
+    const KEYS: u64 = 100;
     let Some(valgrind) = find_program("valgrind") else {
-        report.miss("instructions per request: install valgrind (Debian: valgrind)".to_owned());
+        report.miss("instructions per request: no valgrind (Debian: valgrind)".to_owned());
         return Ok(());
     };
-    let server = |address: SocketAddr| {
-        let mut command = Command::new(starter.trandb_path());
-        command.arg("--listen").arg(address.to_string());
-        command
-    };
-    for (name, mix, goal) in [
-        ("user instructions per GET", Mix::gets(1), 11_500.0),
-        ("user instructions per PUT", Mix::puts(1), 14_000.0),
-    ] {
-        let count = instructions::per_request(
-            &valgrind,
-            &server,
+    let trandb = [starter.trandb_path().into()];
+    let this = std::env::current_exe()?.into_os_string();
+    let baseline = |kind: &str| [this.clone(), "baseline".into(), kind.into()];
+    let (axum, plain) = (baseline("axum"), baseline("plain"));
+    let (get, put) = (Mix::gets(KEYS), Mix::puts(KEYS));
+    let rows: [(&str, &[OsString], Dialect, Mix, Goal); 5] = [
+        ("GET", &trandb, Dialect::Trandb, get, Goal::AtMost(11_500.0)),
+        ("PUT", &trandb, Dialect::Trandb, put, Goal::AtMost(14_000.0)),
+        (
+            "GET of axum, a constant",
+            &axum,
+            Dialect::Constant,
+            get,
+            Goal::None,
+        ),
+        (
+            "GET of axum, one RwLock<HashMap>",
+            &plain,
             Dialect::Trandb,
-            mix,
-            settings.value_size,
-        )?;
-        report.add(Row::figure(
-            name,
-            Goal::AtMost(goal),
-            Quartiles::exact(count),
-            None,
-        ));
+            get,
+            Goal::None,
+        ),
+        (
+            "PUT of axum, one RwLock<HashMap>",
+            &plain,
+            Dialect::Trandb,
+            put,
+            Goal::None,
+        ),
+    ];
+    for (what, command, dialect, mix, goal) in rows {
+        let name = format!("user instructions per {what}");
+        if settings.leaves_out(&name) {
+            continue;
+        }
+        let subject = Subject { command, dialect };
+        let count = instructions::per_request(&valgrind, &subject, mix, settings)?;
+        report.add(Row::figure(&name, goal, Quartiles::exact(count), None));
     }
     Ok(())
 }
 
 /// Goals and orientation against programs from elsewhere.
 pub fn peers(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
-    let mut report = Report::new(*settings);
+    let mut report = Report::new(settings.clone());
     let trandb = starter.trandb(&[])?;
     settings.fill(&trandb)?;
     let mut bench = Bench {
@@ -146,18 +186,8 @@ impl Bench<'_> {
 
     fn compare(&mut self, what: &str, peer: &Server, load: Load, goal: Goal) -> anyhow::Result<()> {
         let name = format!("{what} vs {}", peer.name());
-        let comparison = Comparison {
-            name: &name,
-            goal,
-            ours: &self.trandb,
-            peer,
-            load,
-        };
-        let row = comparison
-            .run(self.settings)
-            .with_context(|| name.clone())?;
-        self.report.add(row);
-        Ok(())
+        let servers = [&self.trandb, peer];
+        compare(self.report, self.settings, &name, goal, servers, load)
     }
 
     fn gets(&self, depth: usize) -> Load {
@@ -231,7 +261,7 @@ fn memory(starter: &Starter, settings: &Settings, report: &mut Report) -> anyhow
 fn bytes_per_key(server: &Server, settings: &Settings) -> anyhow::Result<f64> {
     let warm_up = Settings {
         keys: 1,
-        ..*settings
+        ..settings.clone()
     }
     .load(Mix::load(1).only(10_000), 1);
     let mut fill = settings.load(Mix::load(MEMORY_KEYS), 1);

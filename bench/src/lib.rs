@@ -25,5 +25,6 @@ pub mod process;
 pub mod protocol;
 pub mod report;
 pub mod servers;
+pub mod shards;
 pub mod stats;
 pub mod workload;

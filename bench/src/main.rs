@@ -16,6 +16,7 @@ use trandb_bench::{
     protocol::Dialect,
     report::{LoadReport, Report},
     servers::Starter,
+    shards,
     workload::{Mix, Order},
 };
 
@@ -38,6 +39,10 @@ enum Command {
     ///
     /// Debian packages: redis-server memcached nginx-light webdis etcd-server
     Peers(Measure),
+    /// Measure 1, 4, 16, 64 and 256 shards, in process and over HTTP
+    ///
+    /// The default number of shards is chosen from this table.
+    Shards(Measure),
     /// Send a load to a running server and print latencies
     ///
     /// All keys are put first, unless --no-fill says that they are there already.
@@ -65,6 +70,9 @@ struct Measure {
     window_ms: u64,
     #[command(flatten)]
     shape: Shape,
+    /// Measure only what has this text in its name, as the table shows it
+    #[arg(long)]
+    only: Option<String>,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
@@ -135,12 +143,13 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Load(arguments) => load(&arguments),
         Command::Goals(arguments) => measure(arguments, goals::own),
         Command::Peers(arguments) => measure(arguments, goals::peers),
+        Command::Shards(arguments) => measure(arguments, shards::sweep),
     }
 }
 
 fn measure(
     arguments: Measure,
-    goals: impl FnOnce(&Starter, &Settings) -> anyhow::Result<Report>,
+    rows: impl FnOnce(&Starter, &Settings) -> anyhow::Result<Report>,
 ) -> anyhow::Result<bool> {
     process::end_children_on_signals()?;
     let settings = Settings {
@@ -149,8 +158,9 @@ fn measure(
         connections: arguments.shape.connections.into(),
         keys: arguments.shape.keys,
         value_size: usize::try_from(arguments.shape.value_size)?,
+        only: arguments.only,
     };
-    let report = goals(&Starter::new(arguments.server)?, &settings)?;
+    let report = rows(&Starter::new(arguments.server)?, &settings)?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

@@ -29,8 +29,8 @@ impl Report {
     /// An empty report.
     pub fn new(settings: Settings) -> Self {
         Self {
-            settings,
             window_ms: u64::try_from(settings.window.as_millis()).unwrap_or(u64::MAX),
+            settings,
             pinned: crate::process::has_two_cores(),
             rows: Vec::new(),
             absent: Vec::new(),
@@ -239,6 +239,7 @@ mod tests {
             connections: 32,
             keys: 10_000,
             value_size: 128,
+            only: None,
         };
         let mut report = Report::new(settings);
         let figure = Quartiles::exact(median);
