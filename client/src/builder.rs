@@ -145,7 +145,7 @@ impl ClientBuilder {
 }
 
 fn invalid_endpoint(error: InvalidEndpoint) -> Error {
-    Error::configuration("an endpoint is not one", Some(error.into()))
+    Error::configuration("an endpoint cannot be used", Some(error.into()))
 }
 
 /// From the operating system: std seeds every process's hash maps with it.
