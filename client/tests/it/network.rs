@@ -290,6 +290,18 @@ async fn an_oversize_answer_is_not_read() {
 }
 
 #[tokio::test]
+async fn an_oversize_answer_is_refused_when_it_is_announced() {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+        ANSWER_BYTES_MAX + 1
+    );
+    // Nothing follows: whoever waits for the body waits until the time is up.
+    let server = TcpServer::start([Act::Answer(head.into_bytes())]).await;
+    let error = server.client().get("k").await.expect_err("too much");
+    assert!(error.to_string().contains("larger than any"), "{error}");
+}
+
+#[tokio::test]
 async fn the_largest_answer_is_read() {
     let body = vec![b'x'; 4 << 20];
     let head = format!(
