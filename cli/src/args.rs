@@ -214,7 +214,7 @@ pub(crate) struct Import {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Concurrency {
     /// Requests on their way at a time, 1 to 64
-    #[arg(long = "concurrency", short = 'c', value_name = "COUNT", default_value = "64",
+    #[arg(long = "concurrency", short = 'c', value_name = "COUNT", default_value = "32",
           value_parser = clap::value_parser!(u16).range(1..=CONCURRENCY_MAX))]
     pub(crate) requests: u16,
 }

@@ -46,8 +46,6 @@ pub(crate) async fn export(session: &Session, options: &Export) -> Result<(), Fa
             summary.say(session.json)
         }
         Err(failure) => {
-            // Into a pipe, the lines so far are whole ones. That it failed is said already.
-            let _ = run.output.flush();
             let hint = match &options.output {
                 Some(path) => format!("{} is left as it was", path.display()),
                 None => run.how_far(),

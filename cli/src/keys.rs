@@ -148,13 +148,7 @@ pub(crate) async fn list(session: &Session, list: &List) -> Result<(), Failure> 
     let mut output = Output::stdout();
     let escaped = output.is_terminal() && !list.raw;
     while let Some(listed) = keys.next().await {
-        let listed = match listed {
-            Ok(listed) => listed,
-            Err(error) => {
-                output.flush()?;
-                return Err(error.into());
-            }
-        };
+        let listed = listed?;
         let row = if session.json {
             as_json(&listed)?
         } else {

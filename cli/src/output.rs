@@ -20,7 +20,8 @@ use crate::failure::Failure;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// A destination of results.
+/// A destination of results. Dropped before its end, it still hands what is buffered to standard
+/// output, pipes and devices, and leaves no file.
 pub(crate) struct Output {
     writer: BufWriter<Sink>,
     name: String,
@@ -71,13 +72,6 @@ impl Output {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.writer
             .write_all(bytes)
-            .map_err(|error| cannot_write(&self.name, &error))
-    }
-
-    /// Hands over what is still buffered.
-    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        self.writer
-            .flush()
             .map_err(|error| cannot_write(&self.name, &error))
     }
 

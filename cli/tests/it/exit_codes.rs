@@ -5,7 +5,7 @@ use wiremock::ResponseTemplate;
 
 use crate::{
     fake::{Fake, no_server, server_that_hangs_up},
-    run::trandb_at,
+    run::{trandb_at, trandb_fed},
 };
 
 fn refusing(method: &str, code: ErrorCode) -> Fake {
@@ -160,19 +160,23 @@ fn with_json_an_error_without_an_answer_has_the_same_fields() {
 }
 
 #[test]
-fn control_characters_of_a_server_reach_no_terminal() {
+fn control_characters_of_a_server_or_a_file_reach_no_terminal() {
     let fake = Fake::start();
     let problem = Problem::new(
         ErrorCode::InvalidKey,
         "clear\u{1b}[2J and\u{9b}31m red\u{7}",
     );
     fake.fail("PUT", "a", &problem);
-    for arguments in [&["put", "a", "1"][..], &["put", "a", "1", "--json"]] {
-        let stderr = trandb_at(&fake.url(), arguments).fails_with(4);
+    let line = "{\"key\":\"a\",\"clear\\u001b[2J\u{9b}\":1}";
+    let controls = |c: char| c.is_control() && c != '\n';
+    for arguments in [
+        &["put", "a", "1"][..],
+        &["put", "a", "1", "--json"],
+        &["import"],
+        &["import", "--json"],
+    ] {
+        let stderr = trandb_fed(&fake.url(), arguments, line.as_bytes()).fails_with(4);
         assert!(stderr.contains("clear"), "{stderr}");
-        assert!(
-            !stderr.trim_end_matches('\n').contains(char::is_control),
-            "{stderr:?}"
-        );
+        assert!(!stderr.contains(controls), "{stderr:?}");
     }
 }

@@ -1,6 +1,9 @@
 //! Import: order, errors by line, going on after them.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use trandb_common::{ErrorCode, Problem};
 
@@ -46,6 +49,18 @@ fn of_lines_with_the_same_key_the_last_wins() {
     trandb_fed(&fake.url(), &["import"], text.as_bytes()).ok();
     assert_eq!(fake.value("same").as_deref(), Some(&b"199"[..]));
     assert_eq!(fake.requests().len(), 200);
+}
+
+#[test]
+fn lines_with_the_same_key_wait_for_each_other() {
+    let fake = Fake::start();
+    let delay = Duration::from_millis(50);
+    fake.delay("same", delay);
+    let begun = Instant::now();
+    let text = line("same", "1").repeat(6);
+    trandb_fed(&fake.url(), &["import"], text.as_bytes()).ok();
+    // However slow the machine is, one after the other takes no less.
+    assert!(begun.elapsed() >= 6 * delay, "{:?}", begun.elapsed());
 }
 
 #[test]
