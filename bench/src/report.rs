@@ -109,10 +109,11 @@ impl Report {
             .iter()
             .flat_map(|row| [&row.ours, &row.peer])
             .flatten();
-        let others = windows.map(|window| window.others).fold(0.0, f64::max);
-        lines.push(format!(
-            "Other processes used up to {others:.2} cores meanwhile."
-        ));
+        if let Some(others) = windows.map(|window| window.others).reduce(f64::max) {
+            lines.push(format!(
+                "Other processes used up to {others:.2} cores meanwhile."
+            ));
+        }
         if !self.pinned {
             lines.push("One core only: nothing is pinned, the figures say little.".to_owned());
         }
