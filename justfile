@@ -29,12 +29,17 @@ integration-test: image
 coverage:
     .ci/coverage 90 common engine server client
 
-# Fuzz every target for SECONDS each
+# Fuzz every target for SECONDS each; a finding is kept in fuzz/artifacts
 fuzz SECONDS="30":
     cargo fuzz build --sanitizer none
-    for target in $(cargo fuzz list); do \
-        .ci/fuzz-target "$target" {{ SECONDS }}; \
-    done
+    for target in $(cargo fuzz list); do just _fuzz-target "$target" {{ SECONDS }}; done
+
+# New inputs go to the first folder, which git ignores; the stored ones are only read.
+_fuzz-target TARGET SECONDS:
+    mkdir -p fuzz/target/found/{{ TARGET }}
+    cargo fuzz run --sanitizer none {{ TARGET }} \
+        fuzz/target/found/{{ TARGET }} fuzz/corpus/{{ TARGET }} fuzz/regressions/{{ TARGET }} \
+        -- -max_total_time={{ SECONDS }} -timeout=10 -print_final_stats=1 -verbosity=0
 
 # Measure against the goals that need nothing installed
 bench *FLAGS: _bench-build

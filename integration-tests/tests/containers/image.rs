@@ -17,6 +17,7 @@ async fn it_needs_no_flags_and_runs_without_root() {
     let image = image_config().await;
     assert_eq!(image.user.as_deref(), Some("65532:65532"));
     assert_eq!(image.cmd, None);
+    assert_eq!(image.entrypoint, Some(vec!["/trandb-server".to_owned()]));
 
     let node = Node::start().await;
 
@@ -29,7 +30,7 @@ async fn it_needs_no_flags_and_runs_without_root() {
 #[tokio::test]
 #[ignore = "needs Docker and the image: just integration-test"]
 async fn it_works_with_everything_taken_away() {
-    let node = Node::start_with(|config| {
+    let node = Node::start_with(&[], |config| {
         config.readonly_rootfs = Some(true);
         config.cap_drop = Some(vec!["ALL".into()]);
         config.security_opt = Some(vec!["no-new-privileges:true".into()]);
@@ -52,6 +53,10 @@ async fn it_works_with_everything_taken_away() {
 #[tokio::test]
 #[ignore = "needs Docker and the image: just integration-test"]
 async fn its_health_check_asks_the_server() {
+    let check = image_config().await.healthcheck.expect("a health check");
+    let asked = ["CMD", "/trandb-server", "healthcheck"].map(str::to_owned);
+    assert_eq!(check.test, Some(asked.to_vec()));
+
     let node = Node::start().await;
     assert_eq!(
         health_after_starting(&node).await,

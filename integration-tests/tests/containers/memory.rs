@@ -61,7 +61,7 @@ async fn fill_free_and_fill_again(value_size: usize) {
 
 async fn small_node() -> Node {
     let limit = i64::try_from(MEMORY_LIMIT).expect("a small number");
-    Node::start_with(move |config| {
+    Node::start_with(&[], move |config| {
         config.memory = Some(limit);
         // No swap on top.
         config.memory_swap = Some(limit);

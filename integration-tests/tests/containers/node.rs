@@ -33,23 +33,28 @@ pub(crate) struct Node {
 impl Node {
     /// As `docker run trandb:test`: no flags, no variables. Ready when this returns.
     pub(crate) async fn start() -> Self {
-        Self::start_with(|_| {}).await
+        Self::start_with(&[], |_| {}).await
     }
 
-    /// The same with other settings of the container, such as its memory limit.
+    /// The same with variables, and with settings of the container such as its memory limit.
     pub(crate) async fn start_with(
+        variables: &[(&str, &str)],
         settings: impl Fn(&mut HostConfig) + Send + Sync + 'static,
     ) -> Self {
         let docker = docker_with_the_image().await;
         let ready = HttpWaitStrategy::new("/readyz").with_expected_status_code(200_u16);
-        let container = GenericImage::new(NAME, TAG)
+        let mut request = GenericImage::new(NAME, TAG)
             .with_exposed_port(PORT.tcp())
             .with_wait_for(WaitFor::http(ready))
             .with_startup_timeout(PATIENCE)
             .with_host_config_modifier(move |config| {
                 publish_on_loopback(config);
                 settings(config);
-            })
+            });
+        for (name, value) in variables {
+            request = request.with_env_var(*name, *value);
+        }
+        let container = request
             .start()
             .await
             .unwrap_or_else(|error| panic!("the server did not become ready: {error}"));
@@ -57,14 +62,10 @@ impl Node {
             .get_host_port_ipv4(PORT)
             .await
             .expect("a published port");
-        let http = Client::builder()
-            .timeout(PATIENCE)
-            .build()
-            .expect("an HTTP client");
         Self {
             container,
             docker,
-            http,
+            http: http_client(),
             address: format!("127.0.0.1:{port}"),
         }
     }
@@ -74,9 +75,12 @@ impl Node {
         &self.address
     }
 
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("http://{}{path}", self.address))
+        self.http.request(method, self.url(path))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
@@ -140,6 +144,14 @@ impl Node {
         bytes.extend(self.container.stderr_to_vec().await.expect("docker logs"));
         String::from_utf8(bytes).expect("a log is UTF-8")
     }
+}
+
+/// A client with connections of its own.
+pub(crate) fn http_client() -> Client {
+    Client::builder()
+        .timeout(PATIENCE)
+        .build()
+        .expect("an HTTP client")
 }
 
 /// A container that is expected to end by itself.
