@@ -85,6 +85,12 @@ impl Local {
         self.slot(shard).shard.write().await
     }
 
+    /// Keeps writers from the whole shard until the guard is dropped, as a reader does: for tests
+    /// of reading at the same time.
+    pub async fn share(&self, shard: ShardId) -> impl Drop + '_ {
+        self.slot(shard).shard.read().await
+    }
+
     /// Locks keys of `shard` for an undecided attempt; see [`Shard::lock`].
     pub async fn lock(
         &self,
