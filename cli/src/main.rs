@@ -11,7 +11,8 @@
 //! - Results go to standard output, everything else to standard error.
 //! - Whatever a key, a value or a server holds, no control character of theirs reaches a terminal
 //!   unless `--raw` asks for it.
-//! - Memory is bounded: no command holds more than a page of keys and some tens of MiB of values.
+//! - Memory is bounded: no command holds more than a few pages of keys and about 64 MiB of values
+//!   with their lines.
 //!
 //! A way through the sources: `args.rs` (what can be asked for), one file for each kind of command
 //! (`keys.rs`, `export.rs`, `import.rs`, `server.rs`), and what they share: `line.rs` (the format
