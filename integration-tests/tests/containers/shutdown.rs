@@ -35,13 +35,11 @@ async fn a_write_that_has_begun_is_finished() {
     let stopping = stop_in_background(&node);
     until_not_ready(&node).await;
 
-    assert_eq!(begun.finish().await, "HTTP/1.1 200 OK");
-    assert_eq!(
-        stopping.await.expect("docker stop"),
-        0,
-        "{}",
-        node.log().await
-    );
+    let answer = begun.finish().await;
+    let code = stopping.await.expect("docker stop");
+
+    assert_eq!(answer, "HTTP/1.1 200 OK");
+    assert_eq!(code, 0, "{}", node.log().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,9 +61,16 @@ async fn under_load_it_loses_nothing_and_refuses_in_its_own_words() {
     at_work.wait().await;
 
     let stopping = stop_in_background(&node);
-    let mut acknowledged = 0;
+    let mut tallies = Vec::new();
     for client in clients {
-        let tally = client.await.expect("a client ends without a panic");
+        tallies.push(client.await);
+    }
+    let answer = begun.finish().await;
+    let code = stopping.await.expect("docker stop");
+
+    let mut acknowledged = 0;
+    for tally in tallies {
+        let tally = tally.expect("a client ends without a panic");
         assert_eq!(
             tally.lost,
             Vec::<String>::new(),
@@ -75,18 +80,12 @@ async fn under_load_it_loses_nothing_and_refuses_in_its_own_words() {
         assert!(tally.unanswered <= 1, "{tally:?}");
         acknowledged += tally.acknowledged;
     }
-
     assert!(
         acknowledged > CLIENTS * WRITES_BEFORE,
         "no write after SIGTERM was sent"
     );
-    assert_eq!(begun.finish().await, "HTTP/1.1 200 OK");
-    assert_eq!(
-        stopping.await.expect("docker stop"),
-        0,
-        "{}",
-        node.log().await
-    );
+    assert_eq!(answer, "HTTP/1.1 200 OK");
+    assert_eq!(code, 0, "{}", node.log().await);
     assert!(
         http_client().get(node.url("/livez")).send().await.is_err(),
         "it still answers"
@@ -99,8 +98,9 @@ async fn a_client_that_never_finishes_does_not_hold_it() {
     let node = Node::start_with(&[("TRANDB_DRAIN_TIMEOUT", "1s")], |_| {}).await;
     let begun = BegunWrite::start(&node).await;
 
-    assert_eq!(node.stop().await, 0, "{}", node.log().await);
+    let code = node.stop().await;
 
+    assert_eq!(code, 0, "{}", node.log().await);
     assert_eq!(begun.answer().await, "", "half a value was acknowledged");
 }
 
