@@ -35,7 +35,11 @@ pub struct Description;
 #[utoipa::path(
     get, path = "/openapi.json", tag = "operation", operation_id = "openapi",
     summary = "This description",
-    responses((status = 200, description = "OpenAPI 3.1", body = Object)),
+    responses(
+        (status = 200, description = "OpenAPI 3.1", body = Object),
+        (status = 503, description = "not_ready: the server is about to end",
+            content_type = "application/problem+json", body = trandb_common::Problem),
+    ),
 )]
 pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(Description::openapi())

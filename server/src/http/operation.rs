@@ -88,7 +88,11 @@ pub(super) async fn readyz<S: Shards>(State(inner): State<Arc<Inner<S>>>) -> Res
 #[utoipa::path(
     get, path = "/limits", tag = "operation", operation_id = "limits",
     summary = "The limits of this server",
-    responses((status = 200, description = "All limits", body = Limits)),
+    responses(
+        (status = 200, description = "All limits", body = Limits),
+        (status = 503, description = "not_ready: the server is about to end",
+            content_type = "application/problem+json", body = trandb_common::Problem),
+    ),
 )]
 pub(super) async fn limits<S: Shards>(State(inner): State<Arc<Inner<S>>>) -> Json<Limits> {
     Json(inner.settings.limits.clone())
