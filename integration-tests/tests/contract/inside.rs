@@ -1,0 +1,104 @@
+//! Answers that need a hand inside the server: locks that are held, and the end of its life.
+
+use tokio::time::Instant;
+use trandb_common::{Key, limits::LOCK_WAIT_MAX};
+use trandb_engine::{AttemptId, ShardId};
+use trandb_integration_tests::{
+    contract::{self, FLAGS, Played, Script, Target, assert_recorded},
+    local::InProcess,
+    wire::Request,
+};
+use trandb_server::http::Phase;
+
+#[tokio::test(start_paused = true)]
+async fn while_a_lock_is_held() {
+    assert_recorded("lock-timeout", &locked().await.transcript);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_shard_is_occupied() {
+    assert_recorded("shard-lock-timeout", &occupied().await.transcript);
+}
+
+#[tokio::test]
+async fn before_the_end() {
+    assert_recorded(
+        "leaving",
+        &at_phase("leaving", Phase::Leaving).await.transcript,
+    );
+    assert_recorded(
+        "draining",
+        &at_phase("draining", Phase::Draining).await.transcript,
+    );
+}
+
+/// What happens while an undecided attempt holds a key. Time is paused: a second costs nothing.
+pub(crate) async fn locked() -> Played {
+    let server = server_with_a_value().await;
+    let key = Key::new("a").expect("legal");
+    let shards = server.app.database().shards();
+    let attempt = AttemptId(1);
+    shards
+        .lock(ShardId(0), attempt, &[], &[key])
+        .await
+        .expect("a free key");
+    let begun = Instant::now();
+    let played = play(&server, "lock-timeout", requests()).await;
+    // Each of the five that need the lock has waited; a listing shows what is there.
+    assert_eq!(begun.elapsed().as_secs(), 5 * LOCK_WAIT_MAX.as_secs());
+    played
+}
+
+/// What happens while a whole shard is kept by somebody.
+pub(crate) async fn occupied() -> Played {
+    let server = server_with_a_value().await;
+    let _occupied = server.app.database().shards().occupy(ShardId(0)).await;
+    let begun = Instant::now();
+    let played = play(&server, "shard-lock-timeout", requests()).await;
+    assert_eq!(begun.elapsed().as_secs(), 6 * LOCK_WAIT_MAX.as_secs());
+    played
+}
+
+/// What happens in a later phase of the server's life.
+pub(crate) async fn at_phase(name: &'static str, phase: Phase) -> Played {
+    let server = server_with_a_value().await;
+    server.app.enter(phase);
+    let mut requests = requests();
+    for target in ["/livez", "/readyz", "/limits", "/openapi.json", "/nowhere"] {
+        requests.push(Request::head(target).about("beside keys"));
+    }
+    requests.push(Request::get("/readyz").about("in words"));
+    play(&server, name, requests).await
+}
+
+async fn server_with_a_value() -> InProcess {
+    let server = InProcess::new(FLAGS);
+    server
+        .ask(&Request::put("/keys/a", "value"))
+        .await
+        .assert_status(200);
+    server
+}
+
+fn requests() -> Vec<Request> {
+    vec![
+        Request::get("/keys/a").about("reading"),
+        Request::head("/keys/a").about("looking"),
+        Request::put("/keys/a", "other").about("writing"),
+        Request::put("/keys/a", "other")
+            .header("if-none-match", "*")
+            .about("a failing condition"),
+        Request::delete("/keys/a").about("deleting"),
+        Request::get("/keys").about("listing"),
+    ]
+}
+
+async fn play(server: &InProcess, name: &'static str, requests: Vec<Request>) -> Played {
+    let script = Script {
+        name,
+        flags: FLAGS,
+        sockets_only: false,
+        requests,
+    };
+    contract::play(&script, &Target::InProcess(server)).await
+}

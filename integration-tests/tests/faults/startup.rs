@@ -1,0 +1,62 @@
+//! A process that cannot start says why, and ends with a code that is not 0.
+
+use trandb_integration_tests::process::{Process, run_to_exit};
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let first = Process::start(&[]);
+    let address = first.address().to_string();
+    let second = run_to_exit(&["--listen", &address], &[]).await;
+    assert_eq!(second.code, Some(1), "{}", second.errors);
+    let expected = format!("trandb-server: cannot listen on {address}: ");
+    assert!(second.errors.contains(&expected), "{}", second.errors);
+    assert!(second.errors.contains("in use"), "{}", second.errors);
+}
+
+#[tokio::test]
+async fn flags_and_variables_that_make_no_sense_are_named() {
+    for (flag, value) in [
+        ("--listen", "localhost"),
+        ("--shards", "0"),
+        ("--memory-limit", "lots"),
+        ("--memory-limit", "0%"),
+        ("--in-flight-limit", "-1"),
+        ("--connections-max", "0"),
+        ("--header-timeout", "5"),
+        ("--log-format", "xml"),
+    ] {
+        let by_flag = run_to_exit(&[&format!("{flag}={value}")], &[]).await;
+        let variable = format!("TRANDB_{}", flag[2..].to_uppercase().replace('-', "_"));
+        let by_variable = run_to_exit(&[], &[(&variable, value)]).await;
+        for exited in [by_flag, by_variable] {
+            assert_eq!(exited.code, Some(2), "{flag} {value}: {}", exited.errors);
+            assert!(
+                exited.errors.contains(flag),
+                "{flag} {value}: {}",
+                exited.errors
+            );
+            assert!(
+                exited.errors.contains(value),
+                "{flag} {value}: {}",
+                exited.errors
+            );
+        }
+    }
+    for arguments in [
+        &["--unknown"][..],
+        &["serve"],
+        &["--shards"],
+        &["--shards", "1", "--shards", "2"],
+    ] {
+        let exited = run_to_exit(arguments, &[]).await;
+        assert_eq!(exited.code, Some(2), "{arguments:?}: {}", exited.errors);
+        assert!(
+            exited.errors.contains(arguments[0]),
+            "{arguments:?}: {}",
+            exited.errors
+        );
+    }
+    let exited = run_to_exit(&["--log", "trandb=loud"], &[]).await;
+    assert_eq!(exited.code, Some(1), "{}", exited.errors);
+    assert!(exited.errors.contains("--log"), "{}", exited.errors);
+}
