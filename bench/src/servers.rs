@@ -2,7 +2,7 @@
 //!
 //! Not here: what is measured on it. Every server listens on a free port of the loopback
 //! interface, keeps nothing on disk, uses one thread for its work, and runs on
-//! [`process::SERVER_CORE`]. Tests: at the end of this file; the peers themselves are started by
+//! [`crate::process::SERVER_CORE`]. Tests: at the end of this file; the peers themselves are started by
 //! `trandb-bench peers`.
 
 use std::{
