@@ -66,7 +66,7 @@ verify:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
-    cargo deny --workspace check licenses bans sources
+    cargo deny --workspace check --hide-inclusion-graph licenses bans sources
 
 # Repair what can be repaired by itself: format and simple lints
 fix:
@@ -75,4 +75,4 @@ fix:
 
 # Check the dependencies against the RustSec advisories (needs the internet)
 audit:
-    cargo deny --workspace check advisories
+    cargo deny --workspace check --hide-inclusion-graph advisories
