@@ -73,7 +73,8 @@ impl InProcess {
         let has_length = headers.iter().any(|(name, _)| name == "content-length");
         let status = head.status.as_u16();
         let to_head = request.method == "HEAD";
-        if !has_length && !matches!(status, 204 | 304) && !(to_head && body.is_empty()) {
+        let has_none = matches!(status, 204 | 304) || (to_head && body.is_empty());
+        if !(has_length || has_none) {
             headers.push(("content-length".into(), body.len().to_string()));
         }
         if to_head {

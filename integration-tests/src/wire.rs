@@ -97,20 +97,21 @@ impl Request {
 
     /// The head alone, as it goes over the wire, its framing headers included.
     pub fn head_to_wire(&self) -> Vec<u8> {
-        let mut head = format!(
-            "{} {} HTTP/1.1\r\nhost: trandb\r\n",
-            self.method, self.target
+        let mut lines = vec![
+            format!("{} {} HTTP/1.1", self.method, self.target),
+            "host: trandb".to_owned(),
+        ];
+        lines.extend(
+            self.headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}")),
         );
-        for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
-        }
         match &self.body {
             Body::None | Body::Verbatim(_) => {}
-            Body::Sized(bytes) => head += &format!("content-length: {}\r\n", bytes.len()),
-            Body::Chunked(_) => head += "transfer-encoding: chunked\r\n",
+            Body::Sized(bytes) => lines.push(format!("content-length: {}", bytes.len())),
+            Body::Chunked(_) => lines.push("transfer-encoding: chunked".to_owned()),
         }
-        head += "\r\n";
-        head.into_bytes()
+        (lines.join("\r\n") + "\r\n\r\n").into_bytes()
     }
 
     /// The whole request as it goes over the wire.

@@ -184,14 +184,14 @@ fn collect_references(value: &Value, references: &mut Vec<String>) {
             if let Some(Value::String(reference)) = fields.get("$ref") {
                 references.push(reference.clone());
             }
-            fields
-                .values()
-                .for_each(|value| collect_references(value, references));
+            for value in fields.values() {
+                collect_references(value, references);
+            }
         }
         Value::Array(values) => {
-            values
-                .iter()
-                .for_each(|value| collect_references(value, references));
+            for value in values {
+                collect_references(value, references);
+            }
         }
         _ => {}
     }

@@ -60,3 +60,15 @@ async fn flags_and_variables_that_make_no_sense_are_named() {
     assert_eq!(exited.code, Some(1), "{}", exited.errors);
     assert!(exited.errors.contains("--log"), "{}", exited.errors);
 }
+
+#[tokio::test]
+async fn the_health_check_asks_the_server_that_listens() {
+    let process = Process::start(&[]);
+    let address = process.address().to_string();
+    let healthy = run_to_exit(&["healthcheck", "--listen", &address], &[]).await;
+    assert_eq!(healthy.code, Some(0), "{}", healthy.errors);
+    drop(process);
+    let gone = run_to_exit(&["healthcheck"], &[("TRANDB_LISTEN", &address)]).await;
+    assert_eq!(gone.code, Some(1), "{}", gone.errors);
+    assert!(gone.errors.contains(&address), "{}", gone.errors);
+}
