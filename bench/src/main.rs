@@ -88,7 +88,8 @@ struct Shape {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
     /// Bytes of a value, at most 4 MiB
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(0..=4_194_304))]
+    #[arg(long, default_value_t = 128)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=4_194_304))]
     value_size: u32,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Not here: what is measured on it. Every server listens on a free port of the loopback
 //! interface, keeps nothing on disk, uses one thread for its work, and runs on
-//! [`crate::process::SERVER_CORE`]. Tests: at the end of this file; the peers themselves are started by
-//! `trandb-bench peers`.
+//! [`crate::process::SERVER_CORE`]. Tests: at the end of this file; the peers themselves are
+//! started by `trandb-bench peers`.
 
 use std::{
     ffi::OsStr,
