@@ -199,6 +199,8 @@ pub struct Connection {
     stream: TcpStream,
     /// What has come and was not asked for yet.
     unread: Vec<u8>,
+    /// What was asked last, for messages.
+    asked: String,
 }
 
 impl Connection {
@@ -212,6 +214,7 @@ impl Connection {
         Self {
             stream,
             unread: Vec::new(),
+            asked: String::new(),
         }
     }
 
@@ -222,7 +225,9 @@ impl Connection {
 
     /// Sends bytes to a server that may close the connection meanwhile.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await?
+        timeout(PATIENCE, self.stream.write_all(bytes.as_ref()))
+            .await
+            .unwrap_or_else(|_| panic!("nothing is taken for {PATIENCE:?}"))
     }
 
     /// Says that nothing more will be sent.
@@ -232,19 +237,19 @@ impl Connection {
 
     /// The next answer, to anything but HEAD.
     pub async fn answer(&mut self) -> Answer {
-        self.expect_answer(false, "").await
+        self.expect_answer(false).await
     }
 
     /// The next answer, to HEAD: it has no body whatever its headers say.
     pub async fn answer_to_head(&mut self) -> Answer {
-        self.expect_answer(true, "").await
+        self.expect_answer(true).await
     }
 
-    async fn expect_answer(&mut self, to_head: bool, about: &str) -> Answer {
+    async fn expect_answer(&mut self, to_head: bool) -> Answer {
         match self.try_answer(to_head).await {
             Ok(Some(answer)) => answer,
-            Ok(None) => panic!("{about}: closed without an answer"),
-            Err(error) => panic!("{about}: no answer: {error}"),
+            Ok(None) => panic!("closed without an answer{}", self.asked),
+            Err(error) => panic!("no whole answer{}: {error}", self.asked),
         }
     }
 
@@ -276,15 +281,23 @@ impl Connection {
 
     /// Sends a request and waits for its answer.
     pub async fn ask(&mut self, request: &Request) -> Answer {
+        let Request {
+            method,
+            target,
+            about,
+            ..
+        } = request;
+        self.asked = format!(" to {method} {target} ({about})");
         self.send(request.to_wire()).await;
-        let about = format!("{} {} ({})", request.method, request.target, request.about);
-        self.expect_answer(request.method == "HEAD", &about).await
+        self.expect_answer(*method == "HEAD").await
     }
 
-    /// Reads more, and says how much.
+    /// Reads more, and says how much. Silence is no end of a connection: it fails the test.
     async fn fill(&mut self) -> io::Result<usize> {
         self.unread.reserve(64 * 1024);
-        timeout(PATIENCE, self.stream.read_buf(&mut self.unread)).await?
+        timeout(PATIENCE, self.stream.read_buf(&mut self.unread))
+            .await
+            .unwrap_or_else(|_| panic!("silence for {PATIENCE:?}{}", self.asked))
     }
 }
 
