@@ -2,8 +2,8 @@
 //! everything else goes on.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 
 use crate::node::{Node, problem};
@@ -24,7 +24,7 @@ async fn small_values_fill_it_and_it_lives_on() {
 }
 
 async fn fill_free_and_fill_again(value_size: usize) {
-    let node = Arc::new(small_node().await);
+    let node = small_node().await;
 
     let stored = fill(&node, "first", value_size).await;
     assert!(
@@ -71,22 +71,14 @@ async fn small_node() -> Node {
 
 /// Several writers put values under fresh keys until each of them is refused. Returns what was
 /// acknowledged.
-async fn fill(node: &Arc<Node>, name: &str, value_size: usize) -> BTreeMap<String, Vec<u8>> {
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| {
-            let prefix = format!("{name}-{writer}");
-            tokio::spawn(write_until_full(Arc::clone(node), prefix, value_size))
-        })
-        .collect();
-    let mut stored = BTreeMap::new();
-    for writer in writers {
-        stored.append(&mut writer.await.expect("a writer ends without a panic"));
-    }
-    stored
+async fn fill(node: &Node, name: &str, value_size: usize) -> BTreeMap<String, Vec<u8>> {
+    let writers =
+        (0..WRITERS).map(|writer| write_until_full(node, format!("{name}-{writer}"), value_size));
+    join_all(writers).await.into_iter().flatten().collect()
 }
 
 async fn write_until_full(
-    node: Arc<Node>,
+    node: &Node,
     prefix: String,
     value_size: usize,
 ) -> BTreeMap<String, Vec<u8>> {

@@ -7,14 +7,13 @@
 //! Each test holds one write half sent, which keeps the server draining until the test has looked
 //! at it: no test depends on how fast anything is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use reqwest::{Client, Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
-use tokio::task::JoinHandle;
 
 use crate::node::{Node, http_client, problem};
 
@@ -29,62 +28,53 @@ const WRITES_MAX: usize = 100_000;
 /// The one kept-alive connection of a client may be closed while a request is on its way to it.
 const UNANSWERED_MAX: usize = 1;
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 #[ignore = "needs Docker and the image: just integration-test"]
 async fn a_write_that_has_begun_is_finished() {
-    let node = Arc::new(Node::start().await);
+    let node = Node::start().await;
     let begun = BegunWrite::start(&node).await;
 
-    let stopping = stop_in_background(&node);
-    until_not_ready(&node).await;
-
-    let answer = begun.finish().await;
-    let code = stopping.await.expect("docker stop");
+    let finishing = async {
+        until_not_ready(&node).await;
+        begun.finish().await
+    };
+    let (code, answer) = tokio::join!(node.stop(), finishing);
 
     assert_eq!(answer, "HTTP/1.1 200 OK");
     assert_eq!(code, 0, "{}", node.log().await);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 #[ignore = "needs Docker and the image: just integration-test"]
 async fn under_load_it_loses_nothing_and_refuses_in_its_own_words() {
     // Longer than eight clients need on a busy machine.
-    let node = Arc::new(Node::start_with(&[("TRANDB_DRAIN_TIMEOUT", "15s")], |_| {}).await);
+    let node = Node::start_with(&[("TRANDB_DRAIN_TIMEOUT", "15s")], |_| {}).await;
     let begun = BegunWrite::start(&node).await;
-    let at_work = Arc::new(Barrier::new(CLIENTS + 1));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|id| {
-            tokio::spawn(write_until_refused(
-                Arc::clone(&node),
-                id,
-                Arc::clone(&at_work),
-            ))
-        })
-        .collect();
-    at_work.wait().await;
+    let at_work = Barrier::new(CLIENTS + 1);
 
-    let stopping = stop_in_background(&node);
-    let mut tallies = Vec::new();
-    for client in clients {
-        tallies.push(client.await);
-    }
-    let answer = begun.finish().await;
-    let code = stopping.await.expect("docker stop");
+    let stopping = async {
+        at_work.wait().await;
+        node.stop().await
+    };
+    let working = async {
+        let clients = (0..CLIENTS).map(|id| write_until_refused(&node, id, &at_work));
+        let tallies = join_all(clients).await;
+        (tallies, begun.finish().await)
+    };
+    let (code, (tallies, answer)) = tokio::join!(stopping, working);
 
-    let mut acknowledged = 0;
-    for tally in tallies {
-        let tally = tally.expect("a client ends without a panic");
+    for tally in &tallies {
         assert_eq!(
             tally.lost,
             Vec::<String>::new(),
             "acknowledged, and then not there"
         );
         assert!(tally.unanswered <= UNANSWERED_MAX, "{tally:?}");
-        acknowledged += tally.acknowledged;
     }
+    let acknowledged: usize = tallies.iter().map(|tally| tally.acknowledged).sum();
     assert!(
         acknowledged > CLIENTS * WRITES_BEFORE,
-        "no write after SIGTERM was sent"
+        "nobody was at work when SIGTERM was sent"
     );
     assert_eq!(answer, "HTTP/1.1 200 OK");
     assert_eq!(code, 0, "{}", node.log().await);
@@ -94,7 +84,7 @@ async fn under_load_it_loses_nothing_and_refuses_in_its_own_words() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 #[ignore = "needs Docker and the image: just integration-test"]
 async fn a_client_that_never_finishes_does_not_hold_it() {
     let node = Node::start_with(&[("TRANDB_DRAIN_TIMEOUT", "1s")], |_| {}).await;
@@ -153,11 +143,6 @@ impl BegunWrite {
     }
 }
 
-fn stop_in_background(node: &Arc<Node>) -> JoinHandle<i64> {
-    let node = Arc::clone(node);
-    tokio::spawn(async move { node.stop().await })
-}
-
 /// What one client has met before it was refused.
 #[derive(Debug, Default)]
 struct Tally {
@@ -178,7 +163,7 @@ enum Reply {
 }
 
 /// Writes fresh keys one after the other on a connection of its own, and reads each back.
-async fn write_until_refused(node: Arc<Node>, id: usize, at_work: Arc<Barrier>) -> Tally {
+async fn write_until_refused(node: &Node, id: usize, at_work: &Barrier) -> Tally {
     let http = http_client();
     let mut tally = Tally::default();
     for number in 0..WRITES_MAX {
@@ -190,14 +175,14 @@ async fn write_until_refused(node: Arc<Node>, id: usize, at_work: Arc<Barrier>) 
         }
         let key = format!("c{id}-{number}");
         let mut acknowledged = false;
-        match send(&http, &node, Method::PUT, &key).await {
+        match send(&http, node, Method::PUT, &key).await {
             Reply::Done(_) => acknowledged = true,
             Reply::Absent => panic!("a PUT was answered with 404"),
             Reply::Unanswered => tally.unanswered += 1,
             Reply::Refused => return tally,
         }
         tally.acknowledged += usize::from(acknowledged);
-        match send(&http, &node, Method::GET, &key).await {
+        match send(&http, node, Method::GET, &key).await {
             Reply::Done(value) if value == key.as_bytes() => {}
             Reply::Absent if !acknowledged => {}
             Reply::Done(_) | Reply::Absent => tally.lost.push(key),
