@@ -68,6 +68,11 @@ impl Sender {
                 Some(delay) if Instant::now() + delay < deadline => sleep(delay).await,
                 _ => return Err(Error::new(failure.kind, effect, tries)),
             }
+            // A sleep may end late. A try without any time would end as a write of unknown
+            // outcome, although nothing of it was sent.
+            if Instant::now() >= deadline {
+                return Err(Error::new(failure.kind, effect, tries));
+            }
         }
     }
 

@@ -4,7 +4,10 @@
 //! stands below what the machine has, since the allocator, connections and bodies in flight need
 //! room too.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    cmp::Ordering as CmpOrdering,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// A count of stored bytes with a limit that turns growth away.
 #[derive(Debug)]
@@ -42,10 +45,15 @@ impl Memory {
 
     /// Counts what a shard that had `before` bytes and has `after` bytes now has grown or shrunk.
     pub fn settle(&self, before: u64, after: u64) {
-        if after >= before {
-            self.used.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.used.fetch_sub(before - after, Ordering::Relaxed);
+        match after.cmp(&before) {
+            // Writing the shared count anyway would make every core wait for every other.
+            CmpOrdering::Equal => {}
+            CmpOrdering::Greater => {
+                self.used.fetch_add(after - before, Ordering::Relaxed);
+            }
+            CmpOrdering::Less => {
+                self.used.fetch_sub(before - after, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -5,42 +5,23 @@
 //! copies large values: one client with a few hundred pipelined reads of large values could make
 //! it hold gigabytes. Here what is gathered has a bound, and what is large goes out as it is.
 //!
-//! A flush right after an answer is put off until hyper asks for more input, which it does when it
-//! has handled all it had, and at once where there is no pipelining. While a request is being
-//! handled nothing is put off, so that a slow one does not hold back the answers before it.
+//! A flush is put off only while hyper still has input that it has not looked at: when the last read
+//! gave bytes, and none has been asked for since. As soon as it wants more, what was gathered goes
+//! out first. While a request is being handled nothing is put off, so that a slow one does not hold
+//! back the answers before it.
 
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::handling::Handling;
+
 /// What is gathered at most, in bytes.
 const GATHERED_BYTES_MAX: usize = 16 * 1024;
-
-/// Whether a request of the connection is being handled.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Handling(Arc<AtomicBool>);
-
-impl Handling {
-    /// Handles a request: nothing is put off until this is ready.
-    pub(super) async fn during<T>(&self, handling: impl Future<Output = T>) -> T {
-        self.0.store(true, Ordering::Relaxed);
-        let answer = handling.await;
-        self.0.store(false, Ordering::Relaxed);
-        answer
-    }
-
-    fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// A connection whose small writes are gathered.
 #[derive(Debug)]
@@ -50,6 +31,9 @@ pub(super) struct Coalesce<T> {
     /// How much of `gathered` has been written already.
     written: usize,
     handling: Handling,
+    /// The last read gave nothing: hyper has looked at all there is, and will not read again before
+    /// more has come.
+    read_blocked: bool,
 }
 
 impl<T: AsyncWrite + Unpin> Coalesce<T> {
@@ -59,6 +43,7 @@ impl<T: AsyncWrite + Unpin> Coalesce<T> {
             gathered: Vec::new(),
             written: 0,
             handling,
+            read_blocked: false,
         }
     }
 
@@ -92,7 +77,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Coalesce<T> {
         if !self.gathered.is_empty() {
             ready!(self.poll_drain(cx))?;
         }
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        self.read_blocked = read.is_pending();
+        read
     }
 }
 
@@ -128,7 +115,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Coalesce<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.handling.is_on() {
+        if !self.handling.is_on() && !self.read_blocked {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_drain(cx))?;
@@ -162,13 +149,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn when_there_is_no_more_input_nothing_is_put_off() {
+        let (client, server) = tokio::io::duplex(64);
+        let mut io = Coalesce::new(server, Handling::default());
+        let mut byte = [0; 1];
+        let read = tokio_test::task::spawn(io.read(&mut byte)).poll();
+        assert!(read.is_pending(), "the client has sent nothing");
+        io.write_all(b"one").await.expect("gathered");
+        io.flush().await.expect("flushed");
+        assert!(io.gathered.is_empty());
+        drop(client);
+    }
+
+    #[tokio::test]
     async fn while_a_request_is_handled_nothing_is_put_off() {
         let handling = Handling::default();
         let mut io = Coalesce::new(Builder::new().write(b"one").build(), handling.clone());
         io.write_all(b"one").await.expect("gathered");
-        handling.during(io.flush()).await.expect("flushed");
+        handling.set(true);
+        io.flush().await.expect("flushed");
         assert!(io.gathered.is_empty());
-        assert!(!handling.is_on());
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 //! small writes (`TCP_NODELAY`).
 
 mod coalesce;
+mod handling;
 mod refuse;
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
@@ -23,7 +24,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutWriter;
 use tracing::{debug, info, warn};
 
-use self::coalesce::{Coalesce, Handling};
+use self::{coalesce::Coalesce, handling::Handling};
 use crate::{App, Config, Shards, http::Phase};
 
 /// A connection's buffer for what it reads, in bytes: the longest head of a request.
@@ -183,7 +184,12 @@ fn connection<S: Shards>(
     let io = TokioIo::new(Coalesce::new(Box::pin(stream), handling.clone()));
     let service = service_fn(move |request| {
         let (app, handling) = (app.clone(), handling.clone());
-        async move { Ok::<_, std::convert::Infallible>(handling.during(app.handle(request)).await) }
+        async move {
+            handling.set(true);
+            let answer = app.handle(request).await;
+            handling.set(false);
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

@@ -3,8 +3,9 @@
 //! Preconditions are those of RFC 9110, section 13. Our tags are strong; a weak one in `If-Match`
 //! matches nothing, and in `If-None-Match` it is compared by its text alone.
 
-use std::{fmt::Write as _, str};
+use std::str;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use trandb_common::{ErrorCode, Version};
 use trandb_engine::{Condition, Tags};
@@ -13,10 +14,13 @@ use super::problem::Rejection;
 
 /// A version as a strong entity tag.
 pub(super) fn etag(version: Version) -> HeaderValue {
-    let mut text = String::with_capacity(Version::TEXT_BYTES_MAX + 2);
-    // Writing to a string cannot fail, and hexadecimal digits are always a legal header.
-    let _ = write!(text, "\"{version}\"");
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+    let mut tag = Vec::with_capacity(Version::TEXT_BYTES_MAX + 2);
+    tag.push(b'"');
+    version.write_text(&mut tag);
+    tag.push(b'"');
+    // Hexadecimal digits are always a legal header.
+    HeaderValue::from_maybe_shared(Bytes::from(tag))
+        .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
 /// The condition of a request on a key.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPECT, X_CONTENT_TYPE_OPTIONS},
+    request,
 };
-use trandb_common::{ErrorCode, InvalidKey, Key, Version};
+use trandb_common::{ErrorCode, Key, Version, path};
 use trandb_engine::{Condition, Found};
 
 use super::{Body, Inner, RequestBody, headers, problem::Rejection, upload};
@@ -15,45 +16,50 @@ use crate::{Shards, database};
 /// What a key takes.
 pub(super) const METHODS: &str = "GET, HEAD, PUT, DELETE";
 
-/// Answers a request on one key.
+/// Answers a request on the key that `segment` names.
 pub(super) async fn handle<S: Shards, B: RequestBody>(
     inner: &Inner<S>,
-    key: Result<Key, InvalidKey>,
-    request: Request<B>,
+    segment: &str,
+    head: &request::Parts,
+    body: B,
 ) -> Result<Response<Body>, Rejection> {
-    let (head, body) = request.into_parts();
     match head.method {
-        Method::GET | Method::HEAD | Method::DELETE | Method::PUT => {}
-        _ => return Err(Rejection::method_not_allowed(METHODS)),
-    }
-    let refusal = || -> Result<(Key, Condition), Rejection> {
-        let key = key?;
-        if head.uri.query().is_some() {
-            return Err(Rejection::new(
-                ErrorCode::InvalidQuery,
-                "A key takes no query. A `?` that is part of the key is written %3F.",
-            ));
-        }
-        Ok((key, headers::condition(&head.headers)?))
-    };
-    match head.method {
+        Method::GET => get(inner, checked(segment, head)?, false).await,
+        Method::HEAD => get(inner, checked(segment, head)?, true).await,
         Method::PUT => {
-            let checked = refusal().and_then(|checked| {
+            let target = checked(segment, head).and_then(|target| {
                 headers::refuse_unsupported(&head.headers)?;
-                Ok(checked)
+                Ok(target)
             });
-            put(inner, checked, head.headers.contains_key(EXPECT), body).await
+            // In a box of its own, since it is large and every read would carry its room along.
+            Box::pin(put(inner, target, head.headers.contains_key(EXPECT), body)).await
         }
         Method::DELETE => {
-            let (key, condition) = refusal()?;
             headers::refuse_unsupported(&head.headers)?;
-            delete(inner, key, condition).await
+            delete(inner, checked(segment, head)?).await
         }
-        method => {
-            let (key, condition) = refusal()?;
-            get(inner, key, &condition, method == Method::HEAD).await
-        }
+        _ => Err(Rejection::method_not_allowed(METHODS)),
     }
+}
+
+/// What a request is about, and under which condition.
+struct Target {
+    key: Key,
+    condition: Condition,
+}
+
+fn checked(segment: &str, head: &request::Parts) -> Result<Target, Rejection> {
+    let key = path::decode_key(segment)?;
+    if head.uri.query().is_some() {
+        return Err(Rejection::new(
+            ErrorCode::InvalidQuery,
+            "A key takes no query. A `?` that is part of the key is written %3F.",
+        ));
+    }
+    Ok(Target {
+        key,
+        condition: headers::condition(&head.headers)?,
+    })
 }
 
 #[utoipa::path(
@@ -78,8 +84,7 @@ pub(super) async fn handle<S: Shards, B: RequestBody>(
 )]
 async fn get<S: Shards>(
     inner: &Inner<S>,
-    key: Key,
-    condition: &Condition,
+    Target { key, condition }: Target,
     head_only: bool,
 ) -> Result<Response<Body>, Rejection> {
     let Some(Found { value, version }) = inner.database.get(&key).await? else {
@@ -99,19 +104,22 @@ async fn get<S: Shards>(
             Err(database::Error::PreconditionFailed(Some(version)).into())
         };
     }
-    let length = HeaderValue::from(value.len());
+    let length = value.len();
     let body = if head_only {
         Body::empty()
     } else {
         let permit = inner
             .in_flight
-            .take(value.len() as u64)
+            .take(length as u64)
             .ok_or_else(upload::overloaded)?;
         Body::value(value, permit)
     };
     let mut response = versioned(StatusCode::OK, version, body);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_LENGTH, length);
+    if head_only {
+        // A body says by itself how long it is.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
@@ -145,21 +153,17 @@ async fn get<S: Shards>(
 )]
 async fn put<S: Shards, B: RequestBody>(
     inner: &Inner<S>,
-    checked: Result<(Key, Condition), Rejection>,
+    target: Result<Target, Rejection>,
     expects_continue: bool,
     mut body: B,
 ) -> Result<Response<Body>, Rejection> {
     let uploaded = async {
-        let (key, condition) = checked?;
+        let target = target?;
         let in_flight: &Arc<_> = &inner.in_flight;
         let time = inner.settings.body_timeout;
-        Ok((
-            key,
-            condition,
-            upload::read(&mut body, in_flight, time).await?,
-        ))
+        Ok((target, upload::read(&mut body, in_flight, time).await?))
     };
-    let (key, condition, upload) = match uploaded.await {
+    let (Target { key, condition }, upload) = match uploaded.await {
         Ok(uploaded) => uploaded,
         Err(rejection) => {
             // A client that waits for `100 Continue` sends nothing after a refusal.
@@ -193,8 +197,7 @@ async fn put<S: Shards, B: RequestBody>(
 )]
 async fn delete<S: Shards>(
     inner: &Inner<S>,
-    key: Key,
-    condition: Condition,
+    Target { key, condition }: Target,
 ) -> Result<Response<Body>, Rejection> {
     inner.database.delete(key, condition).await?;
     let mut response = Response::new(Body::empty());
@@ -204,8 +207,11 @@ async fn delete<S: Shards>(
 
 /// An answer that names a version, and that no cache may keep.
 fn versioned(status: StatusCode, version: Version, body: Body) -> Response<Body> {
+    /// Those of a GET, so that the table of headers is made once.
+    const HEADERS: usize = 6;
     let mut response = Response::new(body);
     *response.status_mut() = status;
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     let headers = response.headers_mut();
     headers.insert(ETAG, headers::etag(version));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

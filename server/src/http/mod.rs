@@ -30,7 +30,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, request};
 use trandb_common::{ErrorCode, Problem, path, wire::Limits};
 
 pub use self::body::{Body, BoxError};
@@ -126,23 +126,21 @@ impl<S: Shards> App<S> {
     /// Answers one request.
     pub async fn handle<B: RequestBody>(&self, request: Request<B>) -> Response<Body> {
         let inner = &*self.inner;
-        if let Some(segment) = key_segment(request.uri().path()) {
-            if inner.is_past(Phase::Draining) {
-                return draining().into_response();
-            }
-            // The path is borrowed by the segment, and the request is taken apart: decode first.
-            let key = path::decode_key(segment);
-            return keys::handle(inner, key, request)
-                .await
-                .unwrap_or_else(Rejection::into_response);
+        let (head, body) = request.into_parts();
+        let Some(segment) = key_segment(head.uri.path()) else {
+            return self.handle_rest(head).await;
+        };
+        if inner.is_past(Phase::Draining) {
+            return draining().into_response();
         }
-        self.handle_rest(request).await
+        keys::handle(inner, segment, &head, body)
+            .await
+            .unwrap_or_else(Rejection::into_response)
     }
 
     /// Everything but single keys. No path here takes a body yet, so none is passed on.
-    async fn handle_rest<B>(&self, request: Request<B>) -> Response<Body> {
-        let (parts, _) = request.into_parts();
-        let request = Request::from_parts(parts, axum::body::Body::empty());
+    async fn handle_rest(&self, head: request::Parts) -> Response<Body> {
+        let request = Request::from_parts(head, axum::body::Body::empty());
         match tower_service::Service::call(&mut self.rest.clone(), request).await {
             Ok(response) => response.map(Body::from),
             Err(never) => match never {},
