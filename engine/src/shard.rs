@@ -227,8 +227,15 @@ impl Shard {
         }
     }
 
-    /// Up to `limit` keys that start with `prefix` and come after `after`, in byte order.
-    pub fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Vec<ListedKey> {
+    /// Up to `limit` keys that start with `prefix`, come after `after` and before `before`, in byte
+    /// order.
+    pub fn list(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        before: Option<&Key>,
+        limit: usize,
+    ) -> Vec<ListedKey> {
         let (from, inclusive) = match after {
             Some(after) if after.as_str() >= prefix => (after.as_str(), false),
             _ => (prefix, true),
@@ -236,6 +243,7 @@ impl Shard {
         self.entries
             .from(from, inclusive)
             .take_while(|entry| entry.key.as_str().starts_with(prefix))
+            .take_while(|entry| before.is_none_or(|before| entry.key < *before))
             .take(limit)
             .map(|entry| ListedKey {
                 key: entry.key.clone(),
@@ -381,7 +389,7 @@ mod tests {
             let _ = shard.apply(&put(name, name));
         }
         let list = |prefix: &str, after: Option<&str>, limit| -> Vec<String> {
-            let rows = shard.list(prefix, after.map(key).as_ref(), limit);
+            let rows = shard.list(prefix, after.map(key).as_ref(), None, limit);
             rows.into_iter().map(|row| row.key.to_string()).collect()
         };
         assert_eq!(list("b/", None, 10), ["b/", "b/1", "b/2"]);

@@ -15,6 +15,7 @@ enum Step {
     List {
         prefix: String,
         after: Option<Key>,
+        before: Option<Key>,
         limit: usize,
     },
     Lock {
@@ -73,8 +74,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => (any_key(), any_condition())
             .prop_map(|(key, condition)| Step::Apply(Command::Delete { key, condition })),
         3 => any_key().prop_map(Step::Read),
-        2 => ("(a/?b?)?", prop::option::of(any_key()), 0_usize..5)
-            .prop_map(|(prefix, after, limit)| Step::List { prefix, after, limit }),
+        2 => ("(a/?b?)?", prop::option::of(any_key()), prop::option::of(any_key()), 0_usize..5)
+            .prop_map(|(prefix, after, before, limit)| Step::List { prefix, after, before, limit }),
         1 => (attempt.clone(), keys(), keys())
             .prop_map(|(attempt, shared, exclusive)| Step::Lock { attempt, shared, exclusive }),
         2 => attempt.prop_map(Step::Unlock),
@@ -163,9 +164,10 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::List {
                 prefix,
                 after,
+                before,
                 limit,
             } => {
-                let rows = shard.list(&prefix, after.as_ref(), limit);
+                let rows = shard.list(&prefix, after.as_ref(), before.as_ref(), limit);
                 let found: Vec<_> = rows
                     .into_iter()
                     .map(|r| (r.key, r.version, r.size))
@@ -175,6 +177,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     .iter()
                     .filter(|(key, _)| key.as_str().starts_with(&prefix))
                     .filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after))
+                    .filter(|(key, _)| before.as_ref().is_none_or(|before| *key < before))
                     .take(limit)
                     .map(|(key, (value, version))| (key.clone(), *version, value.len() as u64))
                     .collect();

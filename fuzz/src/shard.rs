@@ -192,7 +192,7 @@ impl Pair {
     }
 
     fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) {
-        let listed = self.shard.list(prefix, after, limit);
+        let listed = self.shard.list(prefix, after, None, limit);
         let is_asked_for = |key: &Key| {
             key.as_bytes().starts_with(prefix.as_bytes())
                 && after.is_none_or(|after| key.as_bytes() > after.as_bytes())

@@ -115,15 +115,18 @@ impl<S: Shards> Database<S> {
     /// A page of keys of all shards, in byte order.
     ///
     /// Not transactional: the shards are listed one after another. Any of them may hold the whole
-    /// page, so each is asked for that many.
-    pub async fn list(&self, listing: &Listing) -> Result<ListPage, Error> {
+    /// page, so each is asked for that many, but only for keys before the last of the page so far:
+    /// with n shards about log n pages are listed in all.
+    pub async fn list(&self, mut listing: Listing) -> Result<ListPage, Error> {
         let deadline = Instant::now() + LOCK_WAIT_MAX;
         let mut keys = Vec::new();
         for shard in 0..self.shards.count().get() {
-            keys.extend(self.shards.list(ShardId(shard), listing, deadline).await?);
-            // The page so far, so that no more than two of them are ever kept.
+            keys.extend(self.shards.list(ShardId(shard), &listing, deadline).await?);
             keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
             keys.truncate(listing.limit);
+            if keys.len() == listing.limit {
+                listing.before = keys.last().map(|last| last.key.clone());
+            }
         }
         let full = keys.len() == listing.limit;
         let next = keys.last().filter(|_| full).map(|last| last.key.clone());

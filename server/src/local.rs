@@ -151,7 +151,12 @@ impl Shards for Local {
         deadline: Instant,
     ) -> Result<Vec<ListedKey>, ShardError> {
         let shard = self.shared(shard, deadline).await?;
-        Ok(shard.list(&listing.prefix, listing.after.as_ref(), listing.limit))
+        Ok(shard.list(
+            &listing.prefix,
+            listing.after.as_ref(),
+            listing.before.as_ref(),
+            listing.limit,
+        ))
     }
 
     fn released(&self, shard: ShardId) -> impl Future<Output = ()> + Send {

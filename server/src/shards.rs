@@ -28,13 +28,16 @@ pub enum ShardError {
     },
 }
 
-/// What to list: keys that start with `prefix` and come after `after`, at most `limit`.
+/// What to list: keys that start with `prefix` and come after `after` and before `before`, at most
+/// `limit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     /// Any text, also one that is not itself a key.
     pub prefix: String,
     /// Exclusive.
     pub after: Option<Key>,
+    /// Exclusive. No request names it: it is how much of a shard matters to a page.
+    pub before: Option<Key>,
     /// At most [`LIST_LIMIT_MAX`](trandb_common::limits::LIST_LIMIT_MAX).
     pub limit: usize,
 }

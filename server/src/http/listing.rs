@@ -44,7 +44,7 @@ pub(super) async fn list<S: Shards>(
     uri: Uri,
 ) -> Result<Response, Rejection> {
     let listing = parse(uri.query().unwrap_or_default())?;
-    let page = inner.database.list(&listing).await?;
+    let page = inner.database.list(listing).await?;
     // Keys, numbers and versions: writing them down cannot fail.
     let json = serde_json::to_vec(&page).unwrap_or_default();
     let permit = inner
@@ -91,6 +91,7 @@ fn parse(query: &str) -> Result<Listing, Rejection> {
     Ok(Listing {
         prefix: prefix.unwrap_or_default(),
         after,
+        before: None,
         limit: limit.unwrap_or(LIST_LIMIT_DEFAULT),
     })
 }
@@ -121,6 +122,7 @@ mod tests {
             Listing {
                 prefix: String::new(),
                 after: None,
+                before: None,
                 limit: 100
             }
         );
