@@ -76,6 +76,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Coalesce<T> {
         // read its answers is not read from.
         if !self.gathered.is_empty() {
             ready!(self.poll_drain(cx))?;
+            ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
         }
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
         self.read_blocked = read.is_pending();

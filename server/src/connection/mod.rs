@@ -6,13 +6,14 @@
 
 mod coalesce;
 mod handling;
+mod head_deadline;
 mod refuse;
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
+    rt::TokioIo,
     server::graceful::{GracefulConnection, GracefulShutdown},
 };
 use tokio::{
@@ -24,7 +25,11 @@ use tokio::{
 use tokio_io_timeout::TimeoutWriter;
 use tracing::{debug, info, warn};
 
-use self::{coalesce::Coalesce, handling::Handling};
+use self::{
+    coalesce::Coalesce,
+    handling::{Handling, Receiving},
+    head_deadline::HeadDeadline,
+};
 use crate::{App, Config, Shards, http::Phase};
 
 /// A connection's buffer for what it reads, in bytes: the longest head of a request.
@@ -181,9 +186,12 @@ fn connection<S: Shards>(
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(settings.write_timeout));
     let handling = Handling::default();
-    let io = TokioIo::new(Coalesce::new(Box::pin(stream), handling.clone()));
-    let service = service_fn(move |request| {
+    let stream = HeadDeadline::new(Box::pin(stream), handling.clone(), settings.header_timeout);
+    let io = TokioIo::new(Coalesce::new(stream, handling.clone()));
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (app, handling) = (app.clone(), handling.clone());
+        handling.head_not_awaited();
+        let request = request.map(|body| Receiving::new(body, handling.clone()));
         async move {
             handling.set(true);
             let answer = app.handle(request).await;
@@ -192,8 +200,6 @@ fn connection<S: Shards>(
         }
     });
     http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
         .max_buf_size(READ_BUFFER_BYTES_MAX)
         .serve_connection(io, service)
 }
