@@ -58,6 +58,26 @@ impl<S: Shards> Database<S> {
 
     /// The key's value and version.
     pub async fn get(&self, key: &Key) -> Result<Option<Found>, Error> {
+        match self.get_now(key) {
+            Some(found) => Ok(found),
+            // In a box, since it is large and rare.
+            None => Box::pin(self.wait_and_get(key)).await,
+        }
+    }
+
+    /// The same, if nothing has to be waited for; the outer none says nothing.
+    #[expect(
+        clippy::option_option,
+        reason = "whether it is known, and whether there is a value"
+    )]
+    pub fn get_now(&self, key: &Key) -> Option<Option<Found>> {
+        match self.shards.try_read(self.shard_of(key), key)? {
+            Read::Done(found) => Some(found),
+            Read::Locked(_) => None,
+        }
+    }
+
+    async fn wait_and_get(&self, key: &Key) -> Result<Option<Found>, Error> {
         let shard = self.shard_of(key);
         let deadline = Instant::now() + LOCK_WAIT_MAX;
         loop {
@@ -99,15 +119,21 @@ impl<S: Shards> Database<S> {
 
     async fn write(&self, command: Command) -> Result<Reply, Error> {
         let shard = self.shard_of(command.key());
+        if let Some(reply) = self.shards.try_execute(shard, &command)
+            && let Some(done) = done(reply?)
+        {
+            return done;
+        }
+        Box::pin(self.wait_and_write(shard, command)).await
+    }
+
+    async fn wait_and_write(&self, shard: ShardId, command: Command) -> Result<Reply, Error> {
         let deadline = Instant::now() + LOCK_WAIT_MAX;
         loop {
             let released = self.shards.released(shard);
-            match self.shards.execute(shard, &command, deadline).await? {
-                Reply::Locked(_) => wait(released, deadline).await?,
-                Reply::ConditionFailed(current) => {
-                    return Err(Error::PreconditionFailed(current));
-                }
-                done @ (Reply::Written(_) | Reply::Deleted) => return Ok(done),
+            match done(self.shards.execute(shard, &command, deadline).await?) {
+                Some(done) => return done,
+                None => wait(released, deadline).await?,
             }
         }
     }
@@ -131,6 +157,15 @@ impl<S: Shards> Database<S> {
         let full = keys.len() == listing.limit;
         let next = keys.last().filter(|_| full).map(|last| last.key.clone());
         Ok(ListPage { keys, next })
+    }
+}
+
+/// What became of a command; none while its key is locked.
+fn done(reply: Reply) -> Option<Result<Reply, Error>> {
+    match reply {
+        Reply::Locked(_) => None,
+        Reply::ConditionFailed(current) => Some(Err(Error::PreconditionFailed(current))),
+        Reply::Written(_) | Reply::Deleted => Some(Ok(reply)),
     }
 }
 

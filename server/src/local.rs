@@ -80,6 +80,23 @@ impl Local {
         }
     }
 
+    /// Runs `command` at the shard, if there is memory for it.
+    fn apply(&self, shard: &mut Shard, command: &Command) -> Result<Reply, ShardError> {
+        // What the command really adds takes a look-up: only where it may matter.
+        let fits = self.memory.has_room(Shard::GROWTH_MAX) || {
+            let growth = shard.growth(command);
+            growth == 0 || self.memory.has_room(growth)
+        };
+        if !fits {
+            let (limit, used) = (self.memory.limit(), self.memory.used());
+            return Err(ShardError::MemoryFull { limit, used });
+        }
+        let before = shard.bytes();
+        let reply = shard.apply(command);
+        self.memory.settle(before, shard.bytes());
+        Ok(reply)
+    }
+
     /// Keeps the whole shard to the caller until the guard is dropped: for tests of waiting.
     pub async fn occupy(&self, shard: ShardId) -> impl Drop + '_ {
         self.slot(shard).shard.write().await
@@ -129,19 +146,17 @@ impl Shards for Local {
         deadline: Instant,
     ) -> Result<Reply, ShardError> {
         let mut shard = self.exclusive(shard, deadline).await?;
-        // What the command really adds takes a look-up: only where it may matter.
-        let fits = self.memory.has_room(Shard::GROWTH_MAX) || {
-            let growth = shard.growth(command);
-            growth == 0 || self.memory.has_room(growth)
-        };
-        if !fits {
-            let (limit, used) = (self.memory.limit(), self.memory.used());
-            return Err(ShardError::MemoryFull { limit, used });
-        }
-        let before = shard.bytes();
-        let reply = shard.apply(command);
-        self.memory.settle(before, shard.bytes());
-        Ok(reply)
+        self.apply(&mut shard, command)
+    }
+
+    fn try_read(&self, shard: ShardId, key: &Key) -> Option<Read> {
+        let shard = self.slot(shard).shard.try_read().ok()?;
+        Some(shard.read(key))
+    }
+
+    fn try_execute(&self, shard: ShardId, command: &Command) -> Option<Result<Reply, ShardError>> {
+        let mut shard = self.slot(shard).shard.try_write().ok()?;
+        Some(self.apply(&mut shard, command))
     }
 
     async fn list(

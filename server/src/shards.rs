@@ -66,6 +66,22 @@ pub trait Shards: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Reply, ShardError>> + Send;
 
+    /// [`read`](Self::read), if it need not wait; none says nothing.
+    ///
+    /// Waiting costs a clock and a timer even when it is over at once, and hardly ever happens.
+    fn try_read(&self, _shard: ShardId, _key: &Key) -> Option<Read> {
+        None
+    }
+
+    /// [`execute`](Self::execute), if it need not wait; none says that `command` was not run.
+    fn try_execute(
+        &self,
+        _shard: ShardId,
+        _command: &Command,
+    ) -> Option<Result<Reply, ShardError>> {
+        None
+    }
+
     /// Lists keys of `shard` in byte order.
     fn list(
         &self,

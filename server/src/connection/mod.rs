@@ -9,9 +9,18 @@ mod handling;
 mod head_deadline;
 mod refuse;
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use futures_util::future::Either;
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::TokioIo,
     server::graceful::{GracefulConnection, GracefulShutdown},
@@ -30,7 +39,7 @@ use self::{
     handling::{Handling, Receiving},
     head_deadline::HeadDeadline,
 };
-use crate::{App, Config, Shards, http::Phase};
+use crate::{App, Body, Config, Shards, http::Phase};
 
 /// A connection's buffer for what it reads, in bytes: the longest head of a request.
 const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -188,21 +197,44 @@ fn connection<S: Shards>(
     let handling = Handling::default();
     let stream = HeadDeadline::new(Box::pin(stream), handling.clone(), settings.header_timeout);
     let io = TokioIo::new(Coalesce::new(stream, handling.clone()));
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (app, handling) = (app.clone(), handling.clone());
-        handling.head_not_awaited();
-        let request = request.map(|body| Receiving::new(body, handling.clone()));
-        async move {
-            handling.set(true);
-            let answer = app.handle(request).await;
-            handling.set(false);
-            Ok::<_, std::convert::Infallible>(answer)
-        }
-    });
+    let service = Service(Arc::new(Exchange { app, handling }));
     http1::Builder::new()
         .max_buf_size(READ_BUFFER_BYTES_MAX)
         .serve_connection(io, service)
 }
+
+/// The service of one connection.
+struct Service<S>(Arc<Exchange<S>>);
+
+struct Exchange<S> {
+    app: App<S>,
+    handling: Handling,
+}
+
+impl<S: Shards> hyper::service::Service<Request<Incoming>> for Service<S> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    /// What is answered at once needs no future of its own, and what is not one of unknown size.
+    type Future = Either<Ready<Answer>, Pin<Box<dyn Future<Output = Answer> + Send>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let Exchange { app, handling } = &*self.0;
+        handling.head_not_awaited();
+        if let Some(answer) = app.handle_now(&request) {
+            return Either::Left(ready(Ok(answer)));
+        }
+        handling.set(true);
+        let request = request.map(|body| Receiving::new(body, handling.clone()));
+        let exchange = Arc::clone(&self.0);
+        Either::Right(Box::pin(async move {
+            let answer = exchange.app.handle(request).await;
+            exchange.handling.set(false);
+            Ok(answer)
+        }))
+    }
+}
+
+type Answer = Result<Response<Body>, Infallible>;
 
 fn spawn_connection(
     connection: impl Future<Output = hyper::Result<()>> + Send + 'static,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPECT, X_CONTENT_TYPE_OPTIONS},
     request,
 };
@@ -24,21 +24,36 @@ pub(super) async fn handle<S: Shards, B: RequestBody>(
     body: B,
 ) -> Result<Response<Body>, Rejection> {
     match head.method {
-        Method::GET => get(inner, checked(segment, head)?, false).await,
-        Method::HEAD => get(inner, checked(segment, head)?, true).await,
+        Method::GET => get(inner, checked(segment, &head.uri, &head.headers)?, false).await,
+        Method::HEAD => get(inner, checked(segment, &head.uri, &head.headers)?, true).await,
         Method::PUT => {
-            let target = checked(segment, head).and_then(|target| {
+            let target = checked(segment, &head.uri, &head.headers).and_then(|target| {
                 headers::refuse_unsupported(&head.headers)?;
                 Ok(target)
             });
-            // In a box of its own, since it is large and every read would carry its room along.
-            Box::pin(put(inner, target, head.headers.contains_key(EXPECT), body)).await
+            put(inner, target, head.headers.contains_key(EXPECT), body).await
         }
         Method::DELETE => {
             headers::refuse_unsupported(&head.headers)?;
-            delete(inner, checked(segment, head)?).await
+            delete(inner, checked(segment, &head.uri, &head.headers)?).await
         }
         _ => Err(Rejection::method_not_allowed(METHODS)),
+    }
+}
+
+/// Answers a GET on the key that `segment` names, if nothing has to be waited for; none says
+/// nothing.
+pub(super) fn get_now<S: Shards, B>(
+    inner: &Inner<S>,
+    segment: &str,
+    request: &Request<B>,
+) -> Option<Result<Response<Body>, Rejection>> {
+    match checked(segment, request.uri(), request.headers()) {
+        Ok(Target { key, condition }) => {
+            let found = inner.database.get_now(&key)?;
+            Some(answer_read(inner, &key, found, &condition, false))
+        }
+        Err(rejection) => Some(Err(rejection)),
     }
 }
 
@@ -48,9 +63,9 @@ struct Target {
     condition: Condition,
 }
 
-fn checked(segment: &str, head: &request::Parts) -> Result<Target, Rejection> {
+fn checked(segment: &str, uri: &Uri, headers: &HeaderMap) -> Result<Target, Rejection> {
     let key = path::decode_key(segment)?;
-    if head.uri.query().is_some() {
+    if uri.query().is_some() {
         return Err(Rejection::new(
             ErrorCode::InvalidQuery,
             "A key takes no query. A `?` that is part of the key is written %3F.",
@@ -58,7 +73,7 @@ fn checked(segment: &str, head: &request::Parts) -> Result<Target, Rejection> {
     }
     Ok(Target {
         key,
-        condition: headers::condition(&head.headers)?,
+        condition: headers::condition(headers)?,
     })
 }
 
@@ -87,7 +102,18 @@ async fn get<S: Shards>(
     Target { key, condition }: Target,
     head_only: bool,
 ) -> Result<Response<Body>, Rejection> {
-    let Some(Found { value, version }) = inner.database.get(&key).await? else {
+    let found = inner.database.get(&key).await?;
+    answer_read(inner, &key, found, &condition, head_only)
+}
+
+fn answer_read<S>(
+    inner: &Inner<S>,
+    key: &Key,
+    found: Option<Found>,
+    condition: &Condition,
+    head_only: bool,
+) -> Result<Response<Body>, Rejection> {
+    let Some(Found { value, version }) = found else {
         return Err(Rejection::new(
             ErrorCode::KeyNotFound,
             format!("{key:?} has no value."),
