@@ -27,27 +27,29 @@ impl Version {
     /// Longest text of a version, in bytes.
     pub const TEXT_BYTES_MAX: usize = "e-".len() + 2 * 16;
 
-    /// Appends the text to `to`.
+    /// Writes the text at the end of `room`, which has at least [`Self::TEXT_BYTES_MAX`] bytes, and
+    /// returns where it begins.
     ///
     /// The same as `Display`, whose machinery would be a tenth of the work of answering a small
     /// read.
-    pub fn write_text(&self, to: &mut Vec<u8>) {
-        to.push(b'e');
-        write_hexadecimal(self.epoch, to);
-        to.push(b'-');
-        write_hexadecimal(self.counter, to);
+    pub fn write_text(&self, room: &mut [u8]) -> usize {
+        let dash = write_hexadecimal(self.counter, room) - 1;
+        room[dash] = b'-';
+        let begin = write_hexadecimal(self.epoch, &mut room[..dash]) - 1;
+        room[begin] = b'e';
+        begin
     }
 }
 
-fn write_hexadecimal(mut number: u64, to: &mut Vec<u8>) {
-    let mut digits = [0; 16];
-    let mut first = digits.len();
+/// Writes the digits at the end of `room`, and returns where they begin.
+fn write_hexadecimal(mut number: u64, room: &mut [u8]) -> usize {
+    let mut begin = room.len();
     loop {
-        first -= 1;
-        digits[first] = b"0123456789abcdef"[(number & 0xf) as usize];
+        begin -= 1;
+        room[begin] = b"0123456789abcdef"[(number & 0xf) as usize];
         number >>= 4;
         if number == 0 {
-            return to.extend_from_slice(&digits[first..]);
+            return begin;
         }
     }
 }

@@ -39,7 +39,10 @@ use self::{
     handling::{Handling, Receiving},
     head_deadline::HeadDeadline,
 };
-use crate::{App, Body, Config, Shards, http::Phase};
+use crate::{
+    App, Body, Config, Shards,
+    http::{Asked, Phase},
+};
 
 /// A connection's buffer for what it reads, in bytes: the longest head of a request.
 const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -224,10 +227,10 @@ impl<S: Shards> hyper::service::Service<Request<Incoming>> for Service<S> {
             return Either::Left(ready(Ok(answer)));
         }
         handling.set(true);
-        let request = request.map(|body| Receiving::new(body, handling.clone()));
+        let asked = Asked::of(request.map(|body| Receiving::new(body, handling.clone())));
         let exchange = Arc::clone(&self.0);
         Either::Right(Box::pin(async move {
-            let answer = exchange.app.handle(request).await;
+            let answer = exchange.app.answer(asked).await;
             exchange.handling.set(false);
             Ok(answer)
         }))

@@ -5,7 +5,6 @@
 
 use std::str;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use trandb_common::{ErrorCode, Version};
 use trandb_engine::{Condition, Tags};
@@ -14,13 +13,12 @@ use super::problem::Rejection;
 
 /// A version as a strong entity tag.
 pub(super) fn etag(version: Version) -> HeaderValue {
-    let mut tag = Vec::with_capacity(Version::TEXT_BYTES_MAX + 2);
-    tag.push(b'"');
-    version.write_text(&mut tag);
-    tag.push(b'"');
+    let mut room = [b'"'; Version::TEXT_BYTES_MAX + 2];
+    let end = room.len() - 1;
+    let begin = version.write_text(&mut room[1..end]);
+    room[begin] = b'"';
     // Hexadecimal digits are always a legal header.
-    HeaderValue::from_maybe_shared(Bytes::from(tag))
-        .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+    HeaderValue::from_bytes(&room[begin..]).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// The condition of a request on a key.

@@ -1,6 +1,6 @@
 //! `/keys/{key}`: GET, HEAD, PUT, DELETE.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
@@ -16,28 +16,56 @@ use crate::{Shards, database};
 /// What a key takes.
 pub(super) const METHODS: &str = "GET, HEAD, PUT, DELETE";
 
-/// Answers a request on the key that `segment` names.
-pub(super) async fn handle<S: Shards, B: RequestBody>(
+/// What is asked of one key. A future that waits for a body holds this instead of a whole head.
+pub(super) enum Asked {
+    Get(Target),
+    Head(Target),
+    Put {
+        target: Result<Target, Rejection>,
+        expects_continue: bool,
+    },
+    Delete(Target),
+    Nothing(Rejection),
+}
+
+/// What a request on the key that `segment` names asks.
+pub(super) fn ask(segment: &str, head: &request::Parts) -> Asked {
+    try_ask(segment, head).unwrap_or_else(Asked::Nothing)
+}
+
+fn try_ask(segment: &str, head: &request::Parts) -> Result<Asked, Rejection> {
+    let target = || checked(segment, &head.uri, &head.headers);
+    let supported = || headers::refuse_unsupported(&head.headers);
+    match head.method {
+        Method::GET => Ok(Asked::Get(target()?)),
+        Method::HEAD => Ok(Asked::Head(target()?)),
+        Method::PUT => Ok(Asked::Put {
+            target: target().and_then(|target| supported().map(|()| target)),
+            expects_continue: head.headers.contains_key(EXPECT),
+        }),
+        Method::DELETE => supported().and_then(|()| Ok(Asked::Delete(target()?))),
+        _ => Err(Rejection::method_not_allowed(METHODS)),
+    }
+}
+
+/// Does what is asked.
+pub(super) async fn answer<S: Shards, B: RequestBody>(
     inner: &Inner<S>,
-    segment: &str,
-    head: &request::Parts,
+    asked: Asked,
     body: B,
 ) -> Result<Response<Body>, Rejection> {
-    match head.method {
-        Method::GET => get(inner, checked(segment, &head.uri, &head.headers)?, false).await,
-        Method::HEAD => get(inner, checked(segment, &head.uri, &head.headers)?, true).await,
-        Method::PUT => {
-            let target = checked(segment, &head.uri, &head.headers).and_then(|target| {
-                headers::refuse_unsupported(&head.headers)?;
-                Ok(target)
-            });
-            put(inner, target, head.headers.contains_key(EXPECT), body).await
+    match asked {
+        Asked::Get(target) => get(inner, target, false).await,
+        Asked::Head(target) => get(inner, target, true).await,
+        Asked::Put {
+            target,
+            expects_continue,
+        } => {
+            // In a box of its own, since it is large and everything would carry its room along.
+            Box::pin(put(inner, target, expects_continue, body)).await
         }
-        Method::DELETE => {
-            headers::refuse_unsupported(&head.headers)?;
-            delete(inner, checked(segment, &head.uri, &head.headers)?).await
-        }
-        _ => Err(Rejection::method_not_allowed(METHODS)),
+        Asked::Delete(target) => delete(inner, target).await,
+        Asked::Nothing(rejection) => Err(rejection),
     }
 }
 
@@ -58,7 +86,7 @@ pub(super) fn get_now<S: Shards, B>(
 }
 
 /// What a request is about, and under which condition.
-struct Target {
+pub(super) struct Target {
     key: Key,
     condition: Condition,
 }
@@ -140,17 +168,12 @@ fn answer_read<S>(
             .ok_or_else(upload::overloaded)?;
         Body::value(value, permit)
     };
-    let mut response = versioned(StatusCode::OK, version, body);
-    let headers = response.headers_mut();
+    let mut response = with_headers(&VALUE_HEADERS, version, body);
     if head_only {
         // A body says by itself how long it is.
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        let length = HeaderValue::from(length);
+        response.headers_mut().insert(CONTENT_LENGTH, length);
     }
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }
 
@@ -231,15 +254,35 @@ async fn delete<S: Shards>(
     Ok(response)
 }
 
-/// An answer that names a version, and that no cache may keep.
-fn versioned(status: StatusCode, version: Version, body: Body) -> Response<Body> {
-    /// Those of a GET, so that the table of headers is made once.
-    const HEADERS: usize = 6;
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
-    let headers = response.headers_mut();
-    headers.insert(ETAG, headers::etag(version));
+/// What every answer that names a version has, with room for it. No cache may keep it.
+static VERSIONED_HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let mut headers = HeaderMap::new();
+    headers.insert(ETAG, HeaderValue::from_static(""));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers
+});
+
+/// And what an answer with a value has beside that.
+static VALUE_HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let mut headers = VERSIONED_HEADERS.clone();
+    let octets = HeaderValue::from_static("application/octet-stream");
+    headers.insert(CONTENT_TYPE, octets);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+});
+
+fn versioned(status: StatusCode, version: Version, body: Body) -> Response<Body> {
+    let mut response = with_headers(&VERSIONED_HEADERS, version, body);
+    *response.status_mut() = status;
+    response
+}
+
+/// Copying a table of headers costs half of what making it does.
+fn with_headers(headers: &HeaderMap, version: Version, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers.clone();
+    if let Some(tag) = response.headers_mut().get_mut(ETAG) {
+        *tag = headers::etag(version);
+    }
     response
 }

@@ -139,26 +139,50 @@ impl<S: Shards> App<S> {
 
     /// Answers one request.
     pub async fn handle<B: RequestBody>(&self, request: Request<B>) -> Response<Body> {
+        self.answer(Asked::of(request)).await
+    }
+
+    pub(crate) async fn answer<B: RequestBody>(&self, asked: Asked<B>) -> Response<Body> {
         let inner = &*self.inner;
-        let (head, body) = request.into_parts();
-        let Some(segment) = key_segment(head.uri.path()) else {
-            return self.handle_rest(head).await;
-        };
-        if inner.is_past(Phase::Draining) {
-            return draining().into_response();
+        match asked.what {
+            What::Rest(head) => self.answer_rest(*head).await,
+            What::Key(_) if inner.is_past(Phase::Draining) => draining().into_response(),
+            What::Key(key) => keys::answer(inner, key, asked.body)
+                .await
+                .unwrap_or_else(Rejection::into_response),
         }
-        keys::handle(inner, segment, &head, body)
-            .await
-            .unwrap_or_else(Rejection::into_response)
     }
 
     /// Everything but single keys. No path here takes a body yet, so none is passed on.
-    async fn handle_rest(&self, head: request::Parts) -> Response<Body> {
+    async fn answer_rest(&self, head: request::Parts) -> Response<Body> {
         let request = Request::from_parts(head, axum::body::Body::empty());
         match tower_service::Service::call(&mut self.rest.clone(), request).await {
             Ok(response) => response.map(Body::from),
             Err(never) => match never {},
         }
+    }
+}
+
+/// A request of which everything but the body has been looked at.
+pub(crate) struct Asked<B> {
+    what: What,
+    body: B,
+}
+
+enum What {
+    Key(keys::Asked),
+    /// In a box, since it is large and not many are.
+    Rest(Box<request::Parts>),
+}
+
+impl<B> Asked<B> {
+    pub(crate) fn of(request: Request<B>) -> Self {
+        let (head, body) = request.into_parts();
+        let what = match key_segment(head.uri.path()) {
+            Some(segment) => What::Key(keys::ask(segment, &head)),
+            None => What::Rest(Box::new(head)),
+        };
+        Self { what, body }
     }
 }
 
