@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    num::NonZeroUsize,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -10,7 +11,11 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use tokio::{net::TcpListener, signal::unix};
+use tokio::{
+    net::TcpListener,
+    runtime::{self, Runtime},
+    signal::unix,
+};
 use tracing::{info, warn};
 use trandb_common::wire::Limits;
 use trandb_server::{
@@ -43,11 +48,18 @@ fn run(config: &Config) -> anyhow::Result<()> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "the limit of open files stays as it is");
     }
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
+    runtime()
         .context("the runtime could not be started")?
         .block_on(serve(config))
+}
+
+/// On one core a second thread would only be in the way of the first.
+fn runtime() -> std::io::Result<Runtime> {
+    let mut builder = match std::thread::available_parallelism() {
+        Ok(NonZeroUsize::MIN) => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
