@@ -41,7 +41,7 @@ pub fn decode_key(segment: &str) -> Result<Key, InvalidKey> {
 
 /// Percent-decodes a segment or a value of a query, once.
 pub fn decode(text: &str) -> Result<Cow<'_, str>, InvalidKey> {
-    if !text.as_bytes().contains(&b'%') {
+    if !contains(text, b'%') {
         return Ok(Cow::Borrowed(text));
     }
     // The library passes malformed escapes through as they are; two spellings of one key would
@@ -56,6 +56,18 @@ pub fn decode(text: &str) -> Result<Cow<'_, str>, InvalidKey> {
     percent_decode_str(text)
         .decode_utf8()
         .map_err(|_| InvalidKey::NotUtf8)
+}
+
+/// Whether the ASCII character `wanted` is in `text`.
+///
+/// Most often it is not, so there is no early return: the compiler then compares many bytes at a
+/// time.
+pub fn contains(text: &str, wanted: u8) -> bool {
+    let mut found = false;
+    for byte in text.bytes() {
+        found |= byte == wanted;
+    }
+    found
 }
 
 fn starts_with_two_digits(rest: &[u8]) -> bool {
@@ -82,6 +94,18 @@ mod tests {
             "/keys/a%2Fb%20c%2Bd%25%C3%A9~._-"
         );
         assert_eq!(of_key(&key("\0\n?#\"")), "/keys/%00%0A%3F%23%22");
+    }
+
+    #[test]
+    fn a_character_is_found_wherever_it_stands() {
+        let text = "x".repeat(100);
+        assert!(!contains(&text, b'%'));
+        assert!(!contains("", b'%'));
+        for at in 0..text.len() {
+            let mut text = text.clone();
+            text.replace_range(at..=at, "%");
+            assert!(contains(&text, b'%'), "{at}");
+        }
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl<S> Inner<S> {
 /// The raw last segment of `/keys/{key}`, none for every other path.
 fn key_segment(path: &str) -> Option<&str> {
     let segment = path.strip_prefix(path::KEYS)?.strip_prefix('/')?;
-    (!segment.contains('/')).then_some(segment)
+    (!path::contains(segment, b'/')).then_some(segment)
 }
 
 fn draining() -> Rejection {
