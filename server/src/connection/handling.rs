@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -21,8 +21,9 @@ pub(super) struct Handling(Arc<Flags>);
 #[derive(Debug, Default)]
 struct Flags {
     handled: AtomicBool,
-    /// The service still reads, or throws away, the body of a request.
-    receiving: AtomicBool,
+    /// How many bodies of requests the service still reads or throws away: one may still be known of
+    /// when the next begins.
+    receiving: AtomicUsize,
     head_awaited: AtomicBool,
 }
 
@@ -50,7 +51,7 @@ impl Handling {
     /// What was answered is on its way: unless a request is under way, the next head is awaited.
     /// Whether that is new.
     pub(super) fn await_head(&self) -> bool {
-        let is_busy = self.is_on() || self.0.receiving.load(Ordering::Relaxed);
+        let is_busy = self.is_on() || self.0.receiving.load(Ordering::Relaxed) > 0;
         let is_new = !is_busy && !self.is_head_awaited();
         if is_new {
             self.0.head_awaited.store(true, Ordering::Relaxed);
@@ -68,14 +69,14 @@ pub(super) struct Receiving<B> {
 
 impl<B> Receiving<B> {
     pub(super) fn new(inner: B, handling: Handling) -> Self {
-        handling.0.receiving.store(true, Ordering::Relaxed);
+        handling.0.receiving.fetch_add(1, Ordering::Relaxed);
         Self { inner, handling }
     }
 }
 
 impl<B> Drop for Receiving<B> {
     fn drop(&mut self) {
-        self.handling.0.receiving.store(false, Ordering::Relaxed);
+        self.handling.0.receiving.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
