@@ -245,6 +245,9 @@ impl Bench<'_> {
 /// Bytes that a key of 16 bytes and its value take, against Redis.
 fn memory(starter: &Starter, settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let name = "bytes per key vs redis-server";
+    if settings.leaves_out(name) {
+        return Ok(());
+    }
     let Some(redis) = starter.peer(Peer::Redis)? else {
         return Ok(());
     };
