@@ -5,7 +5,7 @@
 //!
 //! Tests: at the end of this file and in `tests/it/usage.rs`.
 
-use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use trandb_client::{Endpoint, Key, Version};
@@ -165,8 +165,9 @@ pub(crate) struct List {
     pub(crate) prefix: String,
 
     /// At most this many keys
-    #[arg(long, short = 'n', value_name = "COUNT")]
-    pub(crate) limit: Option<NonZeroUsize>,
+    #[arg(long, short = 'n', value_name = "COUNT",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
 
     /// Print version, size in bytes and key, separated by tabs
     #[arg(long, short)]

@@ -47,8 +47,10 @@ pub(crate) async fn export(session: &Session, options: &Export) -> Result<(), Fa
         }
         Err(failure) => {
             let hint = match &options.output {
-                Some(path) => format!("{} is left as it was", path.display()),
-                None => run.how_far(),
+                Some(path) if run.output.appears_at_the_end() => {
+                    format!("{} is left as it was", path.display())
+                }
+                _ => run.how_far(),
             };
             Err(failure.with_hint(hint))
         }

@@ -68,7 +68,7 @@ impl Exit {
 
 /// The end of a command that did not succeed.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     pub(crate) exit: Exit,
     /// What the server, or the client in its place, calls it.
     code: Box<str>,
@@ -132,6 +132,11 @@ impl Failure {
             None => hint,
         });
         self
+    }
+
+    /// The line of an import that it is about, if it is about one; the first is 1.
+    pub fn line(&self) -> Option<u64> {
+        self.line
     }
 
     /// Says which line of an import it is about.

@@ -166,6 +166,9 @@ impl Run {
 
     fn how_to_go_on(&self) -> String {
         let line = self.unwritten.first().copied().unwrap_or(self.next);
+        if line == 1 {
+            return "begin again with the first line".to_owned();
+        }
         format!("every line before {line} is done: --from-line {line} goes on there")
     }
 

@@ -5,7 +5,7 @@
 //! Bounded: a line longer than [`LINE_BYTES_MAX`] is refused without being read to its end, and a
 //! few batches are held at a time.
 //!
-//! Tests: at the end of this file.
+//! Tests: at the end of this file; the fuzz target `import_lines`.
 
 use std::{
     fs::File,
@@ -29,16 +29,17 @@ const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// A line and its place.
 #[derive(Debug)]
-pub(crate) struct NumberedLine {
+pub struct NumberedLine {
     /// The first is 1.
-    pub(crate) number: u64,
+    pub number: u64,
     /// How much of the input has been read for it: itself, its newline, and what was skipped.
-    pub(crate) bytes: u64,
-    pub(crate) line: Line,
+    pub bytes: u64,
+    /// What it says.
+    pub line: Line,
 }
 
 /// Lines in their order. An error is the last.
-pub(crate) type Batch = Vec<Result<NumberedLine, Failure>>;
+pub type Batch = Vec<Result<NumberedLine, Failure>>;
 
 /// An input that is open.
 pub(crate) struct Input {
@@ -91,7 +92,9 @@ fn cannot_read(name: &str, error: &io::Error) -> Failure {
     Failure::local(format!("cannot read {name}"), error)
 }
 
-struct Lines<R> {
+/// Reads lines from `R`, numbers and parses them.
+#[derive(Debug)]
+pub struct Lines<R> {
     input: BufReader<R>,
     name: String,
     /// Lines before this one are skipped.
@@ -105,7 +108,9 @@ struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
-    fn new(input: R, name: String, from: u64) -> Self {
+    /// Reads from `input`, which messages call `name`. Lines before `from` are skipped; the first
+    /// is 1.
+    pub fn new(input: R, name: String, from: u64) -> Self {
         Self {
             input: BufReader::with_capacity(BUFFER_BYTES, input),
             name,
@@ -118,7 +123,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// As many lines as are there, up to the limits of a batch; none at the end.
-    fn next_batch(&mut self) -> Option<Batch> {
+    pub fn next_batch(&mut self) -> Option<Batch> {
         let mut batch = Batch::new();
         let mut bytes = 0;
         while !self.ended && batch.len() < BATCH_LINES_MAX && bytes < BATCH_BYTES_MAX {

@@ -87,15 +87,20 @@ pub(crate) async fn put(session: &Session, put: Put) -> Result<(), Failure> {
     if put.quiet {
         return Ok(());
     }
+    // Whatever becomes of the text, the write is done.
+    say_version(&put.key, version, session.json)
+        .map_err(|failure| failure.with_hint(format!("the value is written, as {version}")))
+}
+
+fn say_version(key: &Key, version: Version, as_json: bool) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        key: &'a Key,
+        version: Version,
+    }
     let mut output = Output::stdout();
-    if session.json {
-        #[derive(Serialize)]
-        struct Written<'a> {
-            key: &'a Key,
-            version: Version,
-        }
-        let key = &put.key;
-        output.write(&as_json(&Written { key, version })?)?;
+    if as_json {
+        output.write(&self::as_json(&Written { key, version })?)?;
     } else {
         output.write(format!("{version}\n").as_bytes())?;
     }
@@ -140,7 +145,8 @@ pub(crate) async fn delete(session: &Session, delete: &Delete) -> Result<(), Fai
 }
 
 pub(crate) async fn list(session: &Session, list: &List) -> Result<(), Failure> {
-    let limit = list.limit.map_or(usize::MAX, usize::from);
+    let limit = list.limit.and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.unwrap_or(usize::MAX);
     let pages = session.client.list(list.prefix.as_str());
     let keys = pages.limit(limit.min(LIST_LIMIT_MAX)).stream();
     let mut keys = keys.take(limit);

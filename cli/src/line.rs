@@ -12,10 +12,10 @@
 //!
 //! Versions are not part of it: the store that imports a value gives it a version of its own.
 //!
-//! Tests: at the end of this file; whole exports in `tests/it`.
+//! Tests: at the end of this file; whole exports in `tests/it`; the fuzz target `import_lines`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use trandb_common::{
     Key, Value, ValueTooLarge,
     limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX},
@@ -25,31 +25,44 @@ use crate::json;
 
 /// Longest line that is written or read, in bytes without its newline: the largest value in
 /// base64, the longest key with every byte escaped (`\u00XX`), and the names around them.
-pub(crate) const LINE_BYTES_MAX: usize = 4 * VALUE_BYTES_MAX.div_ceil(3)
+pub const LINE_BYTES_MAX: usize = 4 * VALUE_BYTES_MAX.div_ceil(3)
     + 6 * KEY_BYTES_MAX
     + "{\"key\":\"\",\"value\":\"\"}".len()
     + 64;
 
 /// A key and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) key: Key,
-    pub(crate) value: Value,
+pub struct Line {
+    /// What stands under `key`.
+    pub key: Key,
+    /// What stands under `text`, or under `value` in base64.
+    pub value: Value,
 }
 
 /// Why a line is not a key and its value.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum InvalidLine {
+pub enum InvalidLine {
+    /// JSON that is cut off.
     #[error("the line ends in the middle: is the input complete?")]
     Truncated,
+    /// Not JSON, no object, or not the fields that a line has.
     #[error("column {column}: {reason}")]
-    NotALine { column: usize, reason: String },
+    NotALine {
+        /// Where, in bytes; the first is 1.
+        column: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A key alone.
     #[error("neither `text` nor `value` is there")]
     NoValue,
+    /// A key with `text` and `value`.
     #[error("`text` and `value` are both there: only one of them can be the key's value")]
     TwoValues,
+    /// Base64 in another spelling than the one that is written.
     #[error("`value` is not base64 (standard alphabet, padded): {0}")]
     NotBase64(#[from] base64::DecodeError),
+    /// More bytes than a value may have.
     #[error(transparent)]
     TooLarge(#[from] ValueTooLarge),
 }
@@ -89,7 +102,7 @@ fn json_length_of(c: char) -> usize {
 }
 
 /// Appends the line of `key` and `value`, newline included.
-pub(crate) fn append(out: &mut Vec<u8>, key: &Key, value: &[u8]) -> serde_json::Result<()> {
+pub fn append(out: &mut Vec<u8>, key: &Key, value: &[u8]) -> serde_json::Result<()> {
     #[derive(Serialize)]
     struct Written<'a> {
         key: &'a Key,
@@ -108,13 +121,22 @@ pub(crate) fn append(out: &mut Vec<u8>, key: &Key, value: &[u8]) -> serde_json::
 }
 
 /// Reads a line, without its newline.
-pub(crate) fn parse(line: &[u8]) -> Result<Line, InvalidLine> {
+pub fn parse(line: &[u8]) -> Result<Line, InvalidLine> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Read {
         key: Key,
+        #[serde(default, deserialize_with = "present")]
         text: Option<String>,
+        #[serde(default, deserialize_with = "present")]
         value: Option<String>,
+    }
+    // The library takes an array of the fields' values for an object, too.
+    if line.trim_ascii_start().starts_with(b"[") {
+        return Err(InvalidLine::NotALine {
+            column: 1 + line.len() - line.trim_ascii_start().len(),
+            reason: "an array in the place of an object".to_owned(),
+        });
     }
     let read: Read = serde_json::from_slice(line)?;
     let value = match (read.text, read.value) {
@@ -127,6 +149,11 @@ pub(crate) fn parse(line: &[u8]) -> Result<Line, InvalidLine> {
         key: read.key,
         value,
     })
+}
+
+/// A field that is there is a text, and never `null`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 impl From<serde_json::Error> for InvalidLine {
@@ -190,6 +217,11 @@ mod tests {
         for other in ["null", "[]", "1", "x"] {
             assert!(error(other).starts_with("column"), "{other}");
         }
+        assert_eq!(
+            error(r#" ["a","text"]"#),
+            "column 2: an array in the place of an object"
+        );
+        assert!(error(r#"{"key":"a","text":"","value":null}"#).contains("invalid type: null"));
     }
 
     #[test]

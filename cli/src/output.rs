@@ -69,6 +69,11 @@ impl Output {
         }
     }
 
+    /// Whether it is a file that appears, or replaces another, only at the end.
+    pub(crate) fn appears_at_the_end(&self) -> bool {
+        matches!(self.writer.get_ref(), Sink::Beside(..))
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.writer
             .write_all(bytes)

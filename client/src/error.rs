@@ -249,7 +249,8 @@ impl fmt::Display for Kind {
                 "{} {}: {}",
                 problem.status,
                 printable(&problem.code),
-                printable(&problem.detail)
+                // More of the sentence follows.
+                printable(&problem.detail).trim_end_matches('.')
             ),
             Self::Foreign(status) => write!(
                 f,

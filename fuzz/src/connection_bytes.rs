@@ -152,8 +152,6 @@ fn can_be_read_alone(data: &[u8]) -> bool {
         let mut windows = sent.windows(word.len());
         windows.any(|window| window.eq_ignore_ascii_case(word))
     };
-    // An answer to HEAD looks as if its body had been forgotten. And hyper lets go of a connection
-    // on which another protocol was asked for without shutting it down: where something follows
-    // that is not HTTP, the last answers may be lost or cut off.
-    !contains(b"HEAD") && !contains(b"upgrade")
+    // An answer to HEAD looks as if its body had been forgotten.
+    !contains(b"HEAD")
 }

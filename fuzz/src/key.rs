@@ -54,7 +54,8 @@ fn digit(byte: Option<&u8>) -> Option<u8> {
     u8::try_from(position % 16).ok()
 }
 
-fn expected_of_bytes(bytes: &[u8]) -> Result<Key, InvalidKey> {
+/// What these bytes are as a key.
+pub(super) fn expected_of_bytes(bytes: &[u8]) -> Result<Key, InvalidKey> {
     let text = String::from_utf8(bytes.to_vec()).map_err(|_| InvalidKey::NotUtf8)?;
     let error = match (text.as_str(), text.len()) {
         (_, 0) => InvalidKey::Empty,

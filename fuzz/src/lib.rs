@@ -19,6 +19,7 @@ mod answer;
 mod client_answer;
 mod configuration;
 mod connection_bytes;
+mod import_lines;
 mod key;
 mod precondition;
 mod request;
@@ -33,6 +34,7 @@ pub use self::{
     client_answer::client_answer,
     configuration::configuration,
     connection_bytes::connection_bytes,
+    import_lines::import_lines,
     key::{key_body, key_path},
     precondition::version_and_etag,
     request::request,
@@ -43,10 +45,11 @@ pub use self::{
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 8] = [
+pub const BODIES: [(&str, Body); 9] = [
     ("client_answer", client_answer),
     ("configuration", configuration),
     ("connection_bytes", connection_bytes),
+    ("import_lines", import_lines),
     ("key_body", key_body),
     ("key_path", key_path),
     ("request", request),

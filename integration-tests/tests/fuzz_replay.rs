@@ -81,6 +81,7 @@ replays! {
     client_answer
     configuration
     connection_bytes
+    import_lines
     key_body
     key_path
     request

@@ -4,6 +4,8 @@ use std::{fmt, net::SocketAddr, num::NonZeroU16, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use trandb_common::limits::ANSWER_BYTES_MAX;
+use trandb_engine::Shard;
 
 use crate::memory;
 
@@ -55,7 +57,7 @@ pub struct Config {
     pub shards: NonZeroU16,
 
     /// Memory for keys and values, as a size (512MiB) or a share (75%) of what the control group
-    /// or the machine has; beyond it writes are answered with 507
+    /// or the machine has; 5MiB or more; beyond it writes are answered with 507
     #[arg(
         long,
         env = "TRANDB_MEMORY_LIMIT",
@@ -64,9 +66,9 @@ pub struct Config {
     )]
     pub memory_limit: MemoryLimit,
 
-    /// Bytes of bodies that may be on their way at a time, in and out; beyond it requests are
-    /// answered with 503 [default: an eighth of the memory limit, from 16MiB to 1GiB]
-    #[arg(long, env = "TRANDB_IN_FLIGHT_LIMIT", value_name = "SIZE")]
+    /// Bytes of bodies that may be on their way at a time, in and out; 7MiB or more; beyond it
+    /// requests are answered with 503 [default: an eighth of the memory limit, from 16MiB to 1GiB]
+    #[arg(long, env = "TRANDB_IN_FLIGHT_LIMIT", value_name = "SIZE", value_parser = size)]
     pub in_flight_limit: Option<ByteSize>,
 
     /// Connections that are served at a time; further ones are answered with 503
@@ -147,7 +149,7 @@ impl FromStr for MemoryLimit {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let Some(percent) = text.strip_suffix('%') else {
-            return text.parse::<ByteSize>().map(|size| Self::Bytes(size.0));
+            return size(text).map(|size| Self::Bytes(size.0));
         };
         match percent.trim().parse() {
             Ok(percent @ 1..=100) => Ok(Self::Percent(percent)),
@@ -175,6 +177,16 @@ impl MemoryLimit {
     }
 }
 
+/// Least memory limit: with less there is a legal value that is refused for ever.
+pub const MEMORY_LIMIT_MIN: ByteSize = ByteSize::mib(5);
+
+/// Least limit of bytes in flight: with less there is an answer or a value that is refused for
+/// ever, although its refusal says that it may be sent again.
+pub const IN_FLIGHT_LIMIT_MIN: ByteSize = ByteSize::mib(7);
+
+const _: () = assert!(Shard::GROWTH_MAX <= MEMORY_LIMIT_MIN.0);
+const _: () = assert!(ANSWER_BYTES_MAX as u64 <= IN_FLIGHT_LIMIT_MIN.0);
+
 /// What the sizes of a configuration come to on this machine. In bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
@@ -189,22 +201,41 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The limit is a share of the memory there is, and the system does not say how much that is.
+    /// A limit is too small to serve with, or it is a share of the memory there is, and the system
+    /// does not say how much that is. The message says what to do.
     pub fn sizes(&self) -> anyhow::Result<Sizes> {
         match self.memory_limit {
-            MemoryLimit::Bytes(_) => Ok(self.sizes_with(0)),
-            MemoryLimit::Percent(_) => Ok(self.sizes_with(memory::total()?)),
+            MemoryLimit::Bytes(_) => self.sizes_with(0),
+            MemoryLimit::Percent(_) => self.sizes_with(memory::total()?),
         }
     }
 
-    fn sizes_with(&self, total: u64) -> Sizes {
+    fn sizes_with(&self, total: u64) -> anyhow::Result<Sizes> {
         let memory_limit = self.memory_limit.bytes_of(total);
+        anyhow::ensure!(
+            memory_limit >= MEMORY_LIMIT_MIN.0,
+            "--memory-limit {} comes to {memory_limit} bytes, which is not enough for the largest \
+             value and its key: give it 5MiB or more",
+            self.memory_limit
+        );
         let default = (memory_limit / 8).clamp(16 << 20, 1 << 30);
-        Sizes {
+        let in_flight_limit = self.in_flight_limit.map_or(default, |size| size.0);
+        anyhow::ensure!(
+            in_flight_limit >= IN_FLIGHT_LIMIT_MIN.0,
+            "--in-flight-limit comes to {in_flight_limit} bytes, which is not enough for the \
+             largest value or answer: give it 7MiB or more, or leave it out"
+        );
+        Ok(Sizes {
             memory_limit,
-            in_flight_limit: self.in_flight_limit.map_or(default, |size| size.0),
-        }
+            in_flight_limit,
+        })
     }
+}
+
+/// The library's own message is about its way of reading.
+fn size(text: &str) -> Result<ByteSize, String> {
+    text.parse()
+        .map_err(|_| "a size looks like 512MiB or 2GiB".into())
 }
 
 /// Longest of all times that may be asked for: a deadline can always be computed.
@@ -218,12 +249,21 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// Shortest time-out: with less, clients on the same machine would be refused.
+const TIMEOUT_MIN: Duration = Duration::from_millis(10);
+
 /// A time-out of nothing would refuse everything, and is easily meant as none at all.
 fn timeout(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("a time-out cannot be zero, nor switched off".into()),
-        timeout => Ok(timeout),
+    let timeout = duration(text)?;
+    if timeout.is_zero() {
+        return Err(
+            "a time-out cannot be zero, nor switched off: a day (24h) is the longest".into(),
+        );
     }
+    if timeout < TIMEOUT_MIN {
+        return Err("nobody is that fast: 10ms is the shortest".into());
+    }
+    Ok(timeout)
 }
 
 #[cfg(test)]
@@ -261,7 +301,7 @@ mod tests {
 
     #[test]
     fn sizes_are_shares_or_bytes() {
-        let sizes = |arguments: &[&str]| parse(arguments).expect("legal").sizes_with(1000 << 20);
+        let sizes = |arguments: &[&str]| sizes(arguments).expect("large enough");
         assert_eq!(sizes(&["--memory-limit", "50%"]).memory_limit, 500 << 20);
         assert_eq!(sizes(&["--memory-limit", "64MiB"]).memory_limit, 64 << 20);
         assert_eq!(
@@ -269,7 +309,36 @@ mod tests {
             16 << 20,
             "at least"
         );
-        assert_eq!(sizes(&["--in-flight-limit", "1KiB"]).in_flight_limit, 1024);
+        assert_eq!(
+            sizes(&["--in-flight-limit", "7MiB"]).in_flight_limit,
+            7 << 20
+        );
+        assert_eq!(sizes(&["--memory-limit", "5MiB"]).memory_limit, 5 << 20);
+    }
+
+    /// Of a machine with 1,000 MiB.
+    fn sizes(arguments: &[&str]) -> anyhow::Result<Sizes> {
+        parse(arguments).expect("legal").sizes_with(1000 << 20)
+    }
+
+    #[test]
+    fn limits_under_which_a_legal_request_would_never_be_served_are_refused_with_a_remedy() {
+        for (flag, value, remedy) in [
+            ("--memory-limit", "0", "5MiB or more"),
+            ("--memory-limit", "512", "5MiB or more"),
+            ("--memory-limit", "5242879B", "5MiB or more"),
+            ("--in-flight-limit", "0", "7MiB or more"),
+            ("--in-flight-limit", "4MiB", "7MiB or more"),
+            ("--in-flight-limit", "7340031B", "7MiB or more"),
+        ] {
+            let error = sizes(&[flag, value]).expect_err(value).to_string();
+            assert!(error.contains(flag), "{error}");
+            assert!(error.contains(remedy), "{error}");
+        }
+        // A share of too little comes to too little.
+        let share = parse(&["--memory-limit", "1%"]).expect("legal");
+        let error = share.sizes_with(100 << 20).expect_err("1 MiB").to_string();
+        assert!(error.contains("1% comes to 1048576 bytes"), "{error}");
     }
 
     #[test]
@@ -284,6 +353,9 @@ mod tests {
             &["--connections-max", "0"],
             &["--body-timeout", "5"],
             &["--body-timeout", "0s"],
+            &["--header-timeout", "0s"],
+            &["--write-timeout", "0s"],
+            &["--write-timeout", "9ms"],
             &["--body-timeout", "25h"],
             &["--drain-delay", "500000000000y"],
             &["--log-format", "xml"],

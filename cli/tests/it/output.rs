@@ -117,6 +117,25 @@ fn a_full_disk_is_7() {
     let arguments = ["export", "--output", "/dev/full"];
     let stderr = trandb_at(&fake.url(), &arguments).fails_with(7);
     assert!(stderr.contains("cannot write to /dev/full"), "{stderr}");
+
+    let mut command = command_at(&fake.url(), &["put", "a", "2"]);
+    let ran = Ran::from(command.stdout(full()).output().expect("it runs"));
+    let stderr = ran.fails_with(7);
+    assert!(
+        stderr.contains("hint: the value is written, as e"),
+        "{stderr}"
+    );
+}
+
+/// A device or a pipe is written to as it is: nothing is left as it was.
+#[test]
+fn a_device_that_is_full_in_the_middle_of_an_export_is_told_how_far_it_came() {
+    let names: Vec<String> = (0..2_000).map(|i| format!("{i:0>100}")).collect();
+    let fake = Fake::with(names.iter().map(|name| (name.as_str(), &b"v"[..])));
+    let arguments = ["export", "--output", "/dev/full"];
+    let stderr = trandb_at(&fake.url(), &arguments).fails_with(7);
+    assert!(stderr.contains(" keys exported, up to "), "{stderr}");
+    assert!(!stderr.contains("left as it was"), "{stderr}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn what_is_illegal_is_refused_before_anything_is_sent() {
             "cannot be used",
         ),
         (&["get", "a", "--raw", "--json"], "cannot be used"),
-        (&["list", "--limit", "0"], "zero"),
+        (&["list", "--limit", "0"], "0 is not in 1.."),
         (&["export", "--concurrency", "0"], "not in"),
         (&["import", "--concurrency", "65"], "not in"),
         (&["import", "--from-line", "0"], "not in"),

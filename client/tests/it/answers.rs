@@ -311,6 +311,16 @@ async fn control_characters_of_an_answer_do_not_reach_a_terminal() {
 }
 
 #[tokio::test]
+async fn what_the_server_says_and_what_it_means_are_one_sentence() {
+    let problem = Problem::new(ErrorCode::MemoryFull, "Nothing was changed.");
+    let error = put(described(&problem)).await;
+    assert_eq!(
+        error.to_string(),
+        "507 memory_full: Nothing was changed; the write did not happen"
+    );
+}
+
+#[tokio::test]
 async fn the_reason_of_a_failed_connection_is_in_the_chain_and_once() {
     let error = put(Step::NotSent).await;
     assert!(error.is_connect());

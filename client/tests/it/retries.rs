@@ -324,3 +324,18 @@ async fn a_write_that_is_never_awaited_is_never_sent() {
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert!(script.sent().is_empty());
 }
+
+/// A machine that is busy, or asleep, lets a wait end late. A try without any time would be given
+/// up as one of unknown outcome, although nothing of the write was ever sent.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_refused_stays_refused_when_the_wait_ends_after_the_time_limit() {
+    let script = Script::new([problem(ErrorCode::Overloaded), Step::Silence]);
+    let client = script.client();
+    // While the client waits for its second try.
+    let oversleep = async { tokio::time::advance(Duration::from_hours(1)).await };
+    let (written, ()) = tokio::join!(client.put("k", "v").into_future(), oversleep);
+    let error = written.expect_err("the time is over");
+    assert_eq!(error.outcome(), Outcome::NotCommitted, "{error}");
+    assert_eq!(error.code(), Some("overloaded"), "{error}");
+    assert_eq!((script.sent().len(), error.tries()), (1, 1), "{error}");
+}

@@ -14,19 +14,8 @@ pub(super) fn scripts() -> Vec<Script> {
         Script::new("unsupported-headers", unsupported()),
         Script::new("ignored-headers", ignored()),
         Script {
-            flags: &["--shards", "1", "--memory-limit", "1000B"],
+            flags: &["--shards", "1", "--memory-limit", "5MiB"],
             ..Script::new("memory-limit", memory_limit())
-        },
-        Script {
-            flags: &[
-                "--shards",
-                "1",
-                "--memory-limit",
-                "64MiB",
-                "--in-flight-limit",
-                "1000B",
-            ],
-            ..Script::new("in-flight-limit", in_flight_limit())
         },
         Script {
             flags: &[
@@ -179,31 +168,19 @@ fn ignored() -> Vec<Request> {
 fn memory_limit() -> Vec<Request> {
     let of = |bytes| vec![b'x'; bytes];
     vec![
-        Request::put("/keys/a", of(700)).about("most of what there is"),
-        Request::put("/keys/b", of(700)).about("more than is left"),
+        Request::put("/keys/z", of(VALUE_BYTES_MAX)).about("most of what there is"),
+        Request::put("/keys/a", of(700_000)).about("most of the rest"),
+        Request::put("/keys/b", of(700_000)).about("more than is left"),
         Request::get("/keys/b").about("nothing of it is kept"),
-        Request::put("/keys/a", of(900)).about("nor may a value grow beyond it"),
+        Request::put("/keys/a", of(1_100_000)).about("nor may a value grow beyond it"),
         Request::head("/keys/a").about("reads go on"),
-        Request::put("/keys/a", of(700)).about("a value of the same size may take its place"),
+        Request::put("/keys/a", of(700_000)).about("a value of the same size may take its place"),
         Request::put("/keys/a", of(10)).about("and so may a smaller one"),
-        Request::put("/keys/b", of(500)).about("which makes room"),
-        Request::put("/keys/c", of(500)).about("until it is used up again"),
+        Request::put("/keys/b", of(600_000)).about("which makes room"),
+        Request::put("/keys/c", of(600_000)).about("until it is used up again"),
         Request::delete("/keys/b").about("deletes go on"),
-        Request::put("/keys/c", of(500)).about("and make room"),
-        Request::put("/keys/d", of(10_000)).about("what never fits"),
-    ]
-}
-
-fn in_flight_limit() -> Vec<Request> {
-    let of = |bytes| vec![b'x'; bytes];
-    vec![
-        Request::put("/keys/a", of(1000)).about("as much as may be on its way"),
-        Request::get("/keys/a").about("out as well as in"),
-        Request::put("/keys/a", of(1001)).about("a byte more"),
-        Request::new("PUT", "/keys/a")
-            .body(Body::Chunked(vec![of(600), of(600)]))
-            .about("more, not announced"),
-        Request::head("/keys/a").about("the value is what it was"),
+        Request::put("/keys/c", of(600_000)).about("and make room"),
+        Request::put("/keys/d", of(VALUE_BYTES_MAX)).about("what does not fit beside the first"),
     ]
 }
 

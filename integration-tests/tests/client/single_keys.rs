@@ -246,8 +246,10 @@ async fn limits_and_readiness_are_told() {
 
 #[tokio::test]
 async fn a_full_memory_is_told_and_not_retried() {
-    let (_served, client) = over_http(&["--memory-limit", "1000B"]).await;
-    let refused = client.put("k", vec![0; 2000]).await.expect_err("no room");
+    let (_served, client) = over_http(&["--memory-limit", "5MiB"]).await;
+    let most = vec![0; 4 << 20];
+    client.put("j", most.clone()).await.expect("room for one");
+    let refused = client.put("k", most).await.expect_err("no room");
     assert_eq!((refused.code(), refused.tries()), (Some("memory_full"), 1));
     assert_eq!(refused.outcome(), Outcome::NotCommitted);
     assert!(!refused.is_retryable());

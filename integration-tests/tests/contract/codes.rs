@@ -145,6 +145,7 @@ async fn play_all() -> Vec<Exchange> {
             .await
             .exchanges,
     );
+    exchanges.extend(inside::in_flight().await.exchanges);
     // Only now: no socket may be waited for while time is paused.
     tokio::time::pause();
     exchanges.extend(inside::locked().await.exchanges);

@@ -1,4 +1,5 @@
-//! Answers that need a hand inside the server: locks that are held, and the end of its life.
+//! Answers that need a hand inside the server: locks that are held, bytes that are on their way,
+//! and the end of its life.
 
 use tokio::time::Instant;
 use trandb_common::{Key, limits::LOCK_WAIT_MAX};
@@ -6,7 +7,7 @@ use trandb_engine::{AttemptId, ShardId};
 use trandb_integration_tests::{
     contract::{self, FLAGS, Played, Script, Target, assert_recorded},
     local::InProcess,
-    wire::Request,
+    wire::{Body, Request},
 };
 use trandb_server::http::Phase;
 
@@ -18,6 +19,11 @@ async fn while_a_lock_is_held() {
 #[tokio::test(start_paused = true)]
 async fn while_a_shard_is_occupied() {
     assert_recorded("shard-lock-timeout", &occupied().await.transcript);
+}
+
+#[tokio::test]
+async fn while_much_is_on_its_way() {
+    assert_recorded("in-flight-limit", &in_flight().await.transcript);
 }
 
 #[tokio::test]
@@ -57,6 +63,24 @@ pub(crate) async fn occupied() -> Played {
     let played = play(&server, "shard-lock-timeout", requests()).await;
     assert_eq!(begun.elapsed().as_secs(), 6 * LOCK_WAIT_MAX.as_secs());
     played
+}
+
+/// What happens while others leave room for 1,000 bytes on their way.
+pub(crate) async fn in_flight() -> Played {
+    let server = InProcess::new(FLAGS);
+    let in_flight = server.app.in_flight();
+    let _others = in_flight.take(in_flight.limit() - 1000).expect("room");
+    let of = |bytes| vec![b'x'; bytes];
+    let requests = vec![
+        Request::put("/keys/a", of(1000)).about("as much as may be on its way"),
+        Request::get("/keys/a").about("out as well as in"),
+        Request::put("/keys/a", of(1001)).about("a byte more"),
+        Request::new("PUT", "/keys/a")
+            .body(Body::Chunked(vec![of(600), of(600)]))
+            .about("more, not announced"),
+        Request::head("/keys/a").about("the value is what it was"),
+    ];
+    play(&server, "in-flight-limit", requests).await
 }
 
 /// What happens in a later phase of the server's life.

@@ -88,6 +88,36 @@ async fn what_is_not_http_is_answered_with_400_or_closed() {
     served.ask(&Request::get("/livez")).await.assert_status(200);
 }
 
+/// The library that reads requests ends such connections in a way of its own.
+#[tokio::test]
+async fn what_follows_is_not_http_and_no_answer_before_it_is_lost() {
+    let served = Served::start(&[]).await;
+    let plain = Request::put("/keys/a", "value");
+    let upgrade = plain
+        .clone()
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket");
+    for (request, behind) in [
+        (&plain, "no HTTP\r\n\r\n"),
+        (&plain, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        (&upgrade, "no HTTP\r\n\r\n"),
+        (&upgrade, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    ] {
+        let mut connection = Connection::open(served.address).await;
+        // In one piece, so that the end is seen before the answers are on their way.
+        let mut bytes = request.to_wire().repeat(3);
+        bytes.extend_from_slice(behind.as_bytes());
+        connection.send(bytes).await;
+        for _ in 0..3 {
+            connection.answer().await.assert_status(200);
+        }
+        if let Ok(Some(answer)) = connection.try_answer(false).await {
+            assert_eq!(answer.status, 400, "{behind}");
+        }
+        connection.closed().await;
+    }
+}
+
 #[tokio::test]
 async fn other_forms_of_the_first_line_are_understood() {
     let served = Served::start(&[]).await;

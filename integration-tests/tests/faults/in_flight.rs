@@ -6,11 +6,12 @@ use trandb_integration_tests::{
     wire::{Connection, Request},
 };
 
-const HALF: usize = 60_000;
+/// More than half of the limit.
+const HALF: usize = 4_000_000;
 
 #[tokio::test]
 async fn bodies_beyond_the_limit_are_refused_until_others_are_done() {
-    let served = Served::start(&["--in-flight-limit", "100000B"]).await;
+    let served = Served::start(&["--in-flight-limit", "7MiB"]).await;
     let mut slow = Connection::open(served.address).await;
     let request = Request::put("/keys/slow", vec![b'x'; HALF + 1]);
     let bytes = request.to_wire();
@@ -44,7 +45,7 @@ async fn bodies_beyond_the_limit_are_refused_until_others_are_done() {
 #[tokio::test]
 async fn a_reader_that_does_not_read_is_cut_off_and_gives_back_what_it_held() {
     const VALUE: usize = 4 << 20;
-    let flags = ["--write-timeout", "200ms", "--in-flight-limit", "5000000B"];
+    let flags = ["--write-timeout", "200ms", "--in-flight-limit", "7MiB"];
     let served = Served::start(&flags).await;
     served
         .ask(&Request::put("/keys/large", vec![b'x'; VALUE]))
@@ -77,7 +78,7 @@ async fn a_reader_that_does_not_read_is_cut_off_and_gives_back_what_it_held() {
 #[tokio::test]
 async fn large_answers_beyond_the_limit_are_refused_until_others_are_read() {
     const VALUE: usize = 4 << 20;
-    let served = Served::start(&["--in-flight-limit", "5000000B"]).await;
+    let served = Served::start(&["--in-flight-limit", "7MiB"]).await;
     served
         .ask(&Request::put("/keys/large", vec![b'x'; VALUE]))
         .await

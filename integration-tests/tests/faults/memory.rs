@@ -2,8 +2,8 @@
 
 use trandb_integration_tests::{local::InProcess, wire::Request};
 
-const LIMIT: u64 = 2_000_000;
-const VALUE: usize = 50_000;
+const LIMIT: u64 = 6_000_000;
+const VALUE: usize = 150_000;
 
 fn put(number: usize, bytes: usize) -> Request {
     Request::put(format!("/keys/{number}"), vec![b'x'; bytes])
@@ -29,7 +29,7 @@ async fn fill(server: &InProcess) -> usize {
 
 #[tokio::test]
 async fn at_the_limit_reads_and_deletes_go_on_and_writes_resume_after_deletes() {
-    let server = InProcess::new(&["--memory-limit", "2000000B"]);
+    let server = InProcess::new(&["--memory-limit", "6000000B"]);
     let stored = fill(&server).await;
     assert!(
         stored >= 38,
@@ -72,7 +72,7 @@ async fn at_the_limit_reads_and_deletes_go_on_and_writes_resume_after_deletes() 
 
 #[tokio::test]
 async fn at_the_limit_a_value_may_shrink_and_not_grow() {
-    let server = InProcess::new(&["--memory-limit", "2000000B"]);
+    let server = InProcess::new(&["--memory-limit", "6000000B"]);
     let stored = fill(&server).await;
     server.ask(&put(0, VALUE)).await.assert_status(200);
     server
@@ -87,7 +87,7 @@ async fn at_the_limit_a_value_may_shrink_and_not_grow() {
 
 #[tokio::test]
 async fn a_write_that_a_condition_forbids_needs_no_memory() {
-    let server = InProcess::new(&["--memory-limit", "2000000B"]);
+    let server = InProcess::new(&["--memory-limit", "6000000B"]);
     let stored = fill(&server).await;
     let forbidden = put(0, 2 * VALUE).header("if-none-match", "*");
     let status = server.ask(&forbidden).await.status;
@@ -97,7 +97,7 @@ async fn a_write_that_a_condition_forbids_needs_no_memory() {
 
 #[tokio::test]
 async fn what_is_deleted_is_given_back_to_the_last_byte() {
-    let server = InProcess::new(&["--memory-limit", "2000000B"]);
+    let server = InProcess::new(&["--memory-limit", "6000000B"]);
     for _ in 0..3 {
         let stored = fill(&server).await;
         for number in 0..stored {

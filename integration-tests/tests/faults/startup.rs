@@ -23,6 +23,8 @@ async fn flags_and_variables_that_make_no_sense_are_named() {
         ("--in-flight-limit", "-1"),
         ("--connections-max", "0"),
         ("--header-timeout", "5"),
+        ("--header-timeout", "0s"),
+        ("--write-timeout", "1ms"),
         ("--log-format", "xml"),
     ] {
         let by_flag = run_to_exit(&[&format!("{flag}={value}")], &[]).await;
@@ -42,6 +44,9 @@ async fn flags_and_variables_that_make_no_sense_are_named() {
             );
         }
     }
+    let exited = run_to_exit(&["--memory-limit", "512 monkeys"], &[]).await;
+    let example = "a size looks like 512MiB";
+    assert!(exited.errors.contains(example), "{}", exited.errors);
     for arguments in [
         &["--unknown"][..],
         &["serve"],
@@ -59,6 +64,21 @@ async fn flags_and_variables_that_make_no_sense_are_named() {
     let exited = run_to_exit(&["--log", "trandb=loud"], &[]).await;
     assert_eq!(exited.code, Some(1), "{}", exited.errors);
     assert!(exited.errors.contains("--log"), "{}", exited.errors);
+}
+
+#[tokio::test]
+async fn limits_that_are_too_small_to_serve_with_are_refused_with_a_remedy() {
+    for (flag, value, remedy) in [
+        ("--memory-limit", "0", "give it 5MiB or more"),
+        ("--memory-limit", "512", "give it 5MiB or more"),
+        ("--in-flight-limit", "4MiB", "give it 7MiB or more"),
+    ] {
+        let exited = run_to_exit(&[flag, value], &[]).await;
+        assert_eq!(exited.code, Some(1), "{flag} {value}: {}", exited.errors);
+        let expected = format!("trandb-server: {flag} ");
+        assert!(exited.errors.contains(&expected), "{}", exited.errors);
+        assert!(exited.errors.contains(remedy), "{}", exited.errors);
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ mod refuse;
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
+    future::{Ready, pending, ready},
     io,
     pin::{Pin, pin},
     sync::Arc,
@@ -21,14 +21,11 @@ use std::{
 use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::TokioIo,
-    server::graceful::{GracefulConnection, GracefulShutdown},
-};
+use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutWriter;
@@ -85,7 +82,8 @@ pub async fn serve<S: Shards>(
     settings: Settings,
     stop: impl Future<Output = ()>,
 ) -> usize {
-    let graceful = GracefulShutdown::new();
+    // Each connection has a receiver while it is open.
+    let drain = watch::Sender::new(());
     let drain_timeout = settings.drain_timeout;
     let acceptor = Acceptor {
         listener,
@@ -105,14 +103,15 @@ pub async fn serve<S: Shards>(
         tokio::select! {
             biased;
             () = &mut stop => break,
-            () = acceptor.accept(Some(&graceful)) => {}
+            () = acceptor.accept(Some(&drain)) => {}
         }
     }
     info!(
         connections = acceptor.open_connections(),
         "draining: requests in flight finish"
     );
-    let mut drained = pin!(timeout(drain_timeout, graceful.shutdown()));
+    drain.send_replace(());
+    let mut drained = pin!(timeout(drain_timeout, drain.closed()));
     loop {
         tokio::select! {
             biased;
@@ -139,13 +138,13 @@ impl<S: Shards> Acceptor<S> {
     }
 
     /// Accepts one connection and lets it go its way.
-    async fn accept(&self, graceful: Option<&GracefulShutdown>) {
+    async fn accept(&self, drain: Option<&watch::Sender<()>>) {
         /// Files are used up: waiting for some to be closed is better than spinning.
         const PAUSE: Duration = Duration::from_millis(50);
         match self.listener.accept().await {
             Ok((stream, peer)) => {
                 if let Ok(permit) = Arc::clone(&self.open).try_acquire_owned() {
-                    self.spawn(stream, permit, graceful);
+                    self.spawn(stream, permit, drain);
                 } else {
                     debug!(%peer, "refused: too many connections");
                     self.refusals.refuse(stream);
@@ -163,16 +162,14 @@ impl<S: Shards> Acceptor<S> {
         &self,
         stream: TcpStream,
         permit: OwnedSemaphorePermit,
-        graceful: Option<&GracefulShutdown>,
+        drain: Option<&watch::Sender<()>>,
     ) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "small answers may be delayed");
         }
-        let connection = connection(stream, self.app.clone(), &self.settings);
-        match graceful {
-            Some(graceful) => spawn_connection(graceful.watch(connection), permit),
-            None => spawn_connection(connection, permit),
-        }
+        let drain = drain.map(watch::Sender::subscribe);
+        let connection = connection(stream, self.app.clone(), &self.settings, drain);
+        spawn_connection(connection, permit);
     }
 }
 
@@ -187,23 +184,65 @@ pub async fn serve_stream<S: Shards>(
     app: App<S>,
     settings: &Settings,
 ) -> hyper::Result<()> {
-    connection(stream, app, settings).await
+    connection(stream, app, settings, None).await
 }
 
+/// Serves one connection until its end; after a message from `drain`, until the requests in flight
+/// are done.
 fn connection<S: Shards>(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     app: App<S>,
     settings: &Settings,
-) -> impl GracefulConnection<Error = hyper::Error> + Send + 'static {
+    mut drain: Option<watch::Receiver<()>>,
+) -> impl Future<Output = hyper::Result<()>> + Send + 'static {
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(settings.write_timeout));
     let handling = Handling::default();
     let stream = HeadDeadline::new(Box::pin(stream), handling.clone(), settings.header_timeout);
-    let io = TokioIo::new(Coalesce::new(stream, handling.clone()));
+    let mut io = Coalesce::new(stream, handling.clone());
     let service = Service(Arc::new(Exchange { app, handling }));
-    http1::Builder::new()
-        .max_buf_size(READ_BUFFER_BYTES_MAX)
-        .serve_connection(io, service)
+    let mut http = http1::Builder::new();
+    http.max_buf_size(READ_BUFFER_BYTES_MAX);
+    async move {
+        let ended = {
+            let mut connection = pin!(http.serve_connection(TokioIo::new(&mut io), service));
+            let ended = tokio::select! {
+                biased;
+                () = told(&mut drain) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.as_mut().await
+                }
+                ended = connection.as_mut() => ended,
+            };
+            // Where an upgrade was asked for, hyper ends for whoever takes the connection over, and
+            // keeps what it has not sent yet. Nobody does: polled again, it ends as it does else.
+            if !is_broken(&ended) {
+                let _ = connection.await;
+            }
+            ended
+        };
+        // Nor does it shut down where HTTP/2 begins: what is gathered goes out all the same.
+        if !is_broken(&ended) {
+            let _ = io.shutdown().await;
+        }
+        ended
+    }
+}
+
+/// Whether nothing more can be sent, or need be: anything but the client's having finished, or
+/// having sent what is no HTTP.
+fn is_broken(ended: &hyper::Result<()>) -> bool {
+    ended.as_ref().is_err_and(|error| !error.is_parse())
+}
+
+/// Ends with the first message; never where none can come.
+async fn told(drain: &mut Option<watch::Receiver<()>>) {
+    if let Some(drain) = drain
+        && drain.changed().await.is_ok()
+    {
+        return;
+    }
+    pending::<()>().await;
 }
 
 /// The service of one connection.

@@ -79,7 +79,7 @@ impl axum::response::IntoResponse for Rejection {
 /// A key that stands in a path.
 impl From<InvalidKey> for Rejection {
     fn from(error: InvalidKey) -> Self {
-        let detail = format!("{error}.");
+        let detail = sentence(&error);
         match error {
             InvalidKey::TooLong { actual } => Problem::new(ErrorCode::KeyTooLongInPath, detail)
                 .with_limit(limits::KEY_BYTES_MAX, u64::try_from(actual).ok())
@@ -90,6 +90,15 @@ impl From<InvalidKey> for Rejection {
             }
         }
     }
+}
+
+/// What is wrong with a key, as a sentence.
+fn sentence(error: &InvalidKey) -> String {
+    let mut text = format!("{error}.");
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
 }
 
 impl From<ValueTooLarge> for Rejection {
@@ -126,7 +135,10 @@ impl From<database::Error> for Rejection {
             database::Error::PreconditionFailed(current) => Problem::new(
                 ErrorCode::PreconditionFailed,
                 match current {
-                    Some(_) => "The key has another version. Nothing was changed. Read it again.",
+                    Some(_) => {
+                        "The key has a value, and its version is not as the condition asks. \
+                         Nothing was changed. Read it again."
+                    }
                     None => "The key has no value. Nothing was changed.",
                 },
             )
