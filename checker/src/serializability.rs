@@ -1,0 +1,1 @@
+//! Strict serializability: could the transactions have run one after another?
