@@ -1,0 +1,230 @@
+//! Operations from events: each call with its return.
+//!
+//! Invariants:
+//!
+//! - Memory is bounded by what is in flight and by how many operations are open for ever.
+//! - A process has one operation in flight, and none after one that is open for ever.
+//! - A tick is an event's place among the events, so ticks increase strictly.
+
+use std::vec;
+
+use hashbrown::HashMap;
+
+use super::{BadHistory, Event, Interval, Kind, OperationId, Outcome};
+
+/// An operation as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completed {
+    /// Its place among the calls.
+    pub id: OperationId,
+    /// Who called it.
+    pub process: i64,
+    /// When it ran; none in a format without times.
+    pub interval: Option<Interval>,
+    /// What is known of its effect.
+    pub outcome: Outcome,
+    /// Its call; without times, the whole.
+    pub call: Event,
+    /// Its return, if there is one.
+    pub ret: Option<Event>,
+}
+
+/// Joins calls to returns. Operations come in the order of their returns; at the end those that
+/// are still in flight, which are open for ever, in the order of their calls.
+pub struct Operations<I> {
+    events: I,
+    processes: HashMap<i64, Process, foldhash::fast::FixedState>,
+    calls: usize,
+    tick: u64,
+    pending: Option<vec::IntoIter<Completed>>,
+}
+
+enum Process {
+    Idle,
+    InFlight(Box<Completed>),
+    /// Its operation is open for ever, as this line says.
+    Gone(u64),
+}
+
+impl<I: Iterator<Item = Result<Event, BadHistory>>> Operations<I> {
+    /// The operations of these events.
+    pub fn new(events: I) -> Self {
+        let processes = HashMap::default();
+        Self {
+            events,
+            processes,
+            calls: 0,
+            tick: 0,
+            pending: None,
+        }
+    }
+
+    /// What the events come from.
+    pub fn events(&self) -> &I {
+        &self.events
+    }
+
+    /// Takes an event; gives the operation that it completes, if it does.
+    fn take(&mut self, event: Event) -> Result<Option<Completed>, BadHistory> {
+        let tick = self.tick;
+        self.tick += 1;
+        match event.kind {
+            Kind::Invoke => self.call(event, tick).map(|()| None),
+            Kind::Committed => {
+                let id = self.next_id();
+                Ok(Some(Completed {
+                    id,
+                    process: event.process,
+                    interval: None,
+                    outcome: Outcome::Ok,
+                    call: event,
+                    ret: None,
+                }))
+            }
+            Kind::Ok | Kind::Fail | Kind::Info => self.ret(event, tick).map(Some),
+        }
+    }
+
+    fn next_id(&mut self) -> OperationId {
+        self.calls += 1;
+        OperationId(self.calls - 1)
+    }
+
+    fn call(&mut self, event: Event, tick: u64) -> Result<(), BadHistory> {
+        let id = self.next_id();
+        let (line, number) = (event.line, event.process);
+        let process = self.processes.entry(number).or_insert(Process::Idle);
+        match process {
+            Process::Idle => {
+                *process = Process::InFlight(Box::new(Completed {
+                    id,
+                    process: number,
+                    interval: Some(Interval {
+                        call: tick,
+                        ret: Interval::NEVER,
+                    }),
+                    outcome: Outcome::Unknown,
+                    call: event,
+                    ret: None,
+                }));
+                Ok(())
+            }
+            Process::InFlight(earlier) => Err(BadHistory::at(
+                line,
+                format!(
+                    "process {number} calls {} while its {} of line {} is in flight",
+                    named(&event),
+                    named(&earlier.call),
+                    earlier.call.line
+                ),
+            )),
+            Process::Gone(info) => Err(BadHistory::at(
+                line,
+                format!(
+                    "process {number} goes on although line {info} left its operation open (a \
+                     process needs a new number then)"
+                ),
+            )),
+        }
+    }
+
+    fn ret(&mut self, event: Event, tick: u64) -> Result<Completed, BadHistory> {
+        let (line, number) = (event.line, event.process);
+        let process = self.processes.entry(number).or_insert(Process::Idle);
+        let next = if event.kind == Kind::Info {
+            Process::Gone(line)
+        } else {
+            Process::Idle
+        };
+        let mut operation = match std::mem::replace(process, next) {
+            Process::InFlight(operation) => *operation,
+            Process::Idle => {
+                return Err(BadHistory::at(
+                    line,
+                    format!(
+                        "process {number} returns from {} without a call",
+                        named(&event)
+                    ),
+                ));
+            }
+            Process::Gone(info) => {
+                return Err(BadHistory::at(
+                    line,
+                    format!(
+                        "process {number} returns although line {info} left its operation open"
+                    ),
+                ));
+            }
+        };
+        if event.f != operation.call.f {
+            let call = &operation.call;
+            return Err(BadHistory::at(
+                line,
+                format!(
+                    "process {number} returns from {}, but it called {} in line {}",
+                    named(&event),
+                    named(call),
+                    call.line
+                ),
+            ));
+        }
+        let (outcome, ret) = match event.kind {
+            Kind::Ok => (Outcome::Ok, tick),
+            Kind::Fail => (Outcome::Failed, tick),
+            _ => (Outcome::Unknown, Interval::NEVER),
+        };
+        operation.outcome = outcome;
+        if let Some(interval) = &mut operation.interval {
+            interval.ret = ret;
+        }
+        operation.ret = Some(event);
+        Ok(operation)
+    }
+
+    fn pending(&mut self) -> &mut vec::IntoIter<Completed> {
+        let processes = &mut self.processes;
+        self.pending.get_or_insert_with(|| {
+            let left = processes.drain().filter_map(|(_, process)| match process {
+                Process::InFlight(operation) => Some(*operation),
+                Process::Idle | Process::Gone(_) => None,
+            });
+            let mut left: Vec<_> = left.collect();
+            left.sort_unstable_by_key(|operation| operation.id);
+            left.into_iter()
+        })
+    }
+}
+
+impl<I: Iterator<Item = Result<Event, BadHistory>>> Iterator for Operations<I> {
+    type Item = Result<Completed, BadHistory>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.pending.is_none() {
+            let Some(event) = self.events.next() else {
+                break;
+            };
+            match event.and_then(|event| self.take(event)) {
+                Ok(None) => {}
+                Ok(Some(operation)) => return Some(Ok(operation)),
+                Err(error) => {
+                    self.pending = Some(Vec::new().into_iter());
+                    return Some(Err(error));
+                }
+            }
+        }
+        self.pending().next().map(Ok)
+    }
+}
+
+fn named(event: &Event) -> String {
+    let name = if event.f.is_empty() {
+        "a transaction"
+    } else {
+        &event.f
+    };
+    if event.f.is_empty() {
+        name.to_owned()
+    } else {
+        format!("`{name}`")
+    }
+}
