@@ -84,6 +84,8 @@ pub enum Field {
     IfVersion,
     /// Whether the key must have no value.
     IfAbsent,
+    /// Whether the key must have a value.
+    IfPresent,
     /// `false` of an operation that ran and whose condition did not hold.
     Applied,
     /// The version that was found instead; nil for a key without a value.
@@ -92,11 +94,12 @@ pub enum Field {
 
 impl Field {
     /// All, in the order in which they are written.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Key,
         Self::Version,
         Self::IfVersion,
         Self::IfAbsent,
+        Self::IfPresent,
         Self::Applied,
         Self::Current,
     ];
@@ -108,6 +111,7 @@ impl Field {
             Self::Version => "version",
             Self::IfVersion => "if_version",
             Self::IfAbsent => "if_absent",
+            Self::IfPresent => "if_present",
             Self::Applied => "applied",
             Self::Current => "current",
         }

@@ -4,7 +4,7 @@
 //!
 //! 1. [`Events`] reads calls and returns, one at a time, from any of the [formats](Format) in which
 //!    histories are recorded; the formats are described in `docs/histories.md`.
-//! 2. [`Operations`] joins each call to its return.
+//! 2. [`Operations`] (or [`Steps`], which shows calls too) joins each call to its return.
 //! 3. [`crate::decode`] says what the operation means to a model.
 //!
 //! Invariants:
@@ -32,12 +32,10 @@ use std::fmt;
 pub use error::BadHistory;
 pub use event::{Event, Field, Kind};
 pub use format::Format;
-pub use pair::{Completed, Operations};
+pub use pair::{Completed, Operations, Step, Steps};
 pub use read::Events;
 pub use scan::EVENT_BYTES_MAX;
 pub use value::Value;
-
-pub(crate) use edn::parse as parse_edn;
 
 /// An operation's place in the order of calls of its history, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,11 +6,11 @@
 //! - A process has one operation in flight, and none after one that is open for ever.
 //! - A tick is an event's place among the events, so ticks increase strictly.
 
-use std::vec;
+use std::{fmt, vec};
 
 use hashbrown::HashMap;
 
-use super::{BadHistory, Event, Interval, Kind, OperationId, Outcome};
+use super::{BadHistory, Event, Field, Interval, Kind, OperationId, Outcome};
 
 /// An operation as it was recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +29,18 @@ pub struct Completed {
     pub ret: Option<Event>,
 }
 
-/// Joins calls to returns. Operations come in the order of their returns; at the end those that
-/// are still in flight, which are open for ever, in the order of their calls.
-pub struct Operations<I> {
+/// What an event makes of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It is called.
+    Called(OperationId),
+    /// All that there is to know of it is known.
+    Completed(Completed),
+}
+
+/// Joins calls to returns. Operations are completed in the order of their returns; at the end those
+/// that are still in flight, which are open for ever, in the order of their calls.
+pub struct Steps<I> {
     events: I,
     processes: HashMap<i64, Process, foldhash::fast::FixedState>,
     calls: usize,
@@ -46,8 +55,8 @@ enum Process {
     Gone(u64),
 }
 
-impl<I: Iterator<Item = Result<Event, BadHistory>>> Operations<I> {
-    /// The operations of these events.
+impl<I: Iterator<Item = Result<Event, BadHistory>>> Steps<I> {
+    /// The steps of these events.
     pub fn new(events: I) -> Self {
         let processes = HashMap::default();
         Self {
@@ -59,20 +68,14 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Operations<I> {
         }
     }
 
-    /// What the events come from.
-    pub fn events(&self) -> &I {
-        &self.events
-    }
-
-    /// Takes an event; gives the operation that it completes, if it does.
-    fn take(&mut self, event: Event) -> Result<Option<Completed>, BadHistory> {
+    fn take(&mut self, event: Event) -> Result<Step, BadHistory> {
         let tick = self.tick;
         self.tick += 1;
         match event.kind {
-            Kind::Invoke => self.call(event, tick).map(|()| None),
+            Kind::Invoke => self.call(event, tick).map(Step::Called),
             Kind::Committed => {
                 let id = self.next_id();
-                Ok(Some(Completed {
+                Ok(Step::Completed(Completed {
                     id,
                     process: event.process,
                     interval: None,
@@ -81,7 +84,7 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Operations<I> {
                     ret: None,
                 }))
             }
-            Kind::Ok | Kind::Fail | Kind::Info => self.ret(event, tick).map(Some),
+            Kind::Ok | Kind::Fail | Kind::Info => self.ret(event, tick).map(Step::Completed),
         }
     }
 
@@ -90,7 +93,7 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Operations<I> {
         OperationId(self.calls - 1)
     }
 
-    fn call(&mut self, event: Event, tick: u64) -> Result<(), BadHistory> {
+    fn call(&mut self, event: Event, tick: u64) -> Result<OperationId, BadHistory> {
         let id = self.next_id();
         let (line, number) = (event.line, event.process);
         let process = self.processes.entry(number).or_insert(Process::Idle);
@@ -107,7 +110,7 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Operations<I> {
                     call: event,
                     ret: None,
                 }));
-                Ok(())
+                Ok(id)
             }
             Process::InFlight(earlier) => Err(BadHistory::at(
                 line,
@@ -195,24 +198,80 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Operations<I> {
     }
 }
 
+impl<I: Iterator<Item = Result<Event, BadHistory>>> Iterator for Steps<I> {
+    type Item = Result<Step, BadHistory>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.pending.is_none()
+            && let Some(event) = self.events.next()
+        {
+            let step = event.and_then(|event| self.take(event));
+            if step.is_err() {
+                self.pending = Some(Vec::new().into_iter());
+            }
+            return Some(step);
+        }
+        self.pending()
+            .next()
+            .map(|operation| Ok(Step::Completed(operation)))
+    }
+}
+
+/// The operations of a history, in the order in which [`Steps`] completes them.
+pub struct Operations<I>(Steps<I>);
+
+impl<I: Iterator<Item = Result<Event, BadHistory>>> Operations<I> {
+    /// The operations of these events.
+    pub fn new(events: I) -> Self {
+        Self(Steps::new(events))
+    }
+}
+
 impl<I: Iterator<Item = Result<Event, BadHistory>>> Iterator for Operations<I> {
     type Item = Result<Completed, BadHistory>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.pending.is_none() {
-            let Some(event) = self.events.next() else {
-                break;
-            };
-            match event.and_then(|event| self.take(event)) {
-                Ok(None) => {}
-                Ok(Some(operation)) => return Some(Ok(operation)),
-                Err(error) => {
-                    self.pending = Some(Vec::new().into_iter());
-                    return Some(Err(error));
-                }
-            }
+        self.0.find_map(|step| match step {
+            Ok(Step::Called(_)) => None,
+            Ok(Step::Completed(completed)) => Some(Ok(completed)),
+            Err(error) => Some(Err(error)),
+        })
+    }
+}
+
+impl fmt::Display for Completed {
+    /// In one line: what was called and what was answered.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            call, ret, outcome, ..
+        } = self;
+        if !call.f.is_empty() {
+            write!(f, "{} ", call.f)?;
         }
-        self.pending().next().map(Ok)
+        if let Some(key) = call.field(Field::Key) {
+            write!(f, "{key} ")?;
+        }
+        let answer = ret.as_ref().filter(|_| *outcome == Outcome::Ok);
+        match answer {
+            Some(ret) if ret.value == call.value || call.value.is_nil() => {
+                write!(f, "{}", ret.value)
+            }
+            Some(ret) if ret.value.is_nil() || call.f == "txn" || call.f.is_empty() => {
+                let value = if ret.value.is_nil() {
+                    &call.value
+                } else {
+                    &ret.value
+                };
+                write!(f, "{value}")
+            }
+            Some(ret) => write!(f, "{} -> {}", call.value, ret.value),
+            None if call.value.is_nil() => Ok(()),
+            None => write!(f, "{}", call.value),
+        }?;
+        if let Some(version) = answer.and_then(|ret| ret.field(Field::Version)) {
+            write!(f, " (version {version})")?;
+        }
+        Ok(())
     }
 }
 

@@ -327,7 +327,9 @@ fn check_field(field: Field, value: &Value) -> Result<(), String> {
     let (fits, expected) = match field {
         Field::Key => return Ok(()),
         Field::Version | Field::IfVersion => (version_like(value), "a version"),
-        Field::IfAbsent | Field::Applied => (matches!(value, Value::Bool(_)), "true or false"),
+        Field::IfAbsent | Field::IfPresent | Field::Applied => {
+            (matches!(value, Value::Bool(_)), "true or false")
+        }
         Field::Current => (value.is_nil() || version_like(value), "a version or nil"),
     };
     if fits {
@@ -337,11 +339,11 @@ fn check_field(field: Field, value: &Value) -> Result<(), String> {
     }
 }
 
-/// A number, or numbers that are compared one after the other.
+/// A number, or two of which the first is the more significant.
 fn version_like(value: &Value) -> bool {
     match value {
         Value::Int(_) => true,
-        Value::List(parts) => !parts.is_empty() && parts.iter().all(|p| p.as_int().is_some()),
+        Value::List(parts) => parts.len() == 2 && parts.iter().all(|p| p.as_int().is_some()),
         _ => false,
     }
 }

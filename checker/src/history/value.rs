@@ -39,6 +39,11 @@ pub enum Value {
 }
 
 impl Value {
+    /// The value that is written so in EDN: `nil`, `0`, `"text"`, `:text`.
+    pub fn from_edn(text: &str) -> Result<Self, String> {
+        super::edn::parse(text).map_err(|fault| fault.reason)
+    }
+
     /// The text, if it is one.
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -369,7 +374,7 @@ mod tests {
     fn numbers_that_are_not_whole_mean_the_same_in_both_notations() {
         for number in ["1.5", "-0.25", "1e3", "1.10"] {
             let json: Value = serde_json::from_str(number).expect(number);
-            assert_eq!(crate::history::parse_edn(number), Ok(json));
+            assert_eq!(Value::from_edn(number), Ok(json));
         }
     }
 }
