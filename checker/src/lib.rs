@@ -5,12 +5,14 @@
 //! - [`serializability`]: transactions, by the cycles of their dependencies (Adya 1999; Elle, 2020).
 //! - [`history`]: operations with their calls, returns and three outcomes, and readers for the
 //!   formats in which they are recorded.
+//! - [`generate`]: legal histories of any size, from a seed.
 //! - [`evidence`]: what is said about an illegal history.
 //!
 //! It knows nothing of TranDB and uses no clock but for time limits, no randomness and no network.
 //! A judge that runs out of time or memory says [`Verdict::Unknown`], never [`Verdict::Ok`].
 
 pub mod evidence;
+pub mod generate;
 pub mod history;
 pub mod linearizability;
 pub mod serializability;
