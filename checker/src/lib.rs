@@ -8,6 +8,7 @@
 //! - [`decode`]: what recorded operations mean to a model.
 //! - [`workload`]: judges of workloads whose invariant needs no search: a bank, a counter, …
 //! - [`evidence`]: what is said about an illegal history; [`picture`] draws it.
+//! - [`generate`]: legal histories of any size, from a seed.
 //!
 //! It knows nothing of TranDB and uses no clock but for time limits, no randomness and no network.
 //! A judge that runs out of time or memory says [`Verdict::Unknown`], never [`Verdict::Ok`].
@@ -15,6 +16,7 @@
 pub mod decode;
 pub mod escape;
 pub mod evidence;
+pub mod generate;
 pub mod history;
 pub mod linearizability;
 pub mod picture;
