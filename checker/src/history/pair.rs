@@ -10,7 +10,7 @@ use std::{fmt, vec};
 
 use hashbrown::HashMap;
 
-use super::{BadHistory, Event, Field, Interval, Kind, OperationId, Outcome};
+use super::{BadHistory, Event, Field, Interval, Kind, OperationId, Outcome, Value};
 
 /// An operation as it was recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,31 +245,52 @@ impl fmt::Display for Completed {
         let Self {
             call, ret, outcome, ..
         } = self;
-        if !call.f.is_empty() {
+        let is_transaction = matches!(call.f.as_str(), "" | "txn");
+        if !is_transaction {
             write!(f, "{} ", call.f)?;
         }
         if let Some(key) = call.field(Field::Key) {
             write!(f, "{key} ")?;
         }
         let answer = ret.as_ref().filter(|_| *outcome == Outcome::Ok);
-        match answer {
-            Some(ret) if ret.value == call.value || call.value.is_nil() => {
-                write!(f, "{}", ret.value)
+        let asked = Words(&call.value);
+        match answer.map(|ret| &ret.value) {
+            Some(Value::Nil) if matches!(call.f.as_str(), "read" | "get") => f.write_str("nil"),
+            None | Some(Value::Nil) if call.value.is_nil() => Ok(()),
+            None | Some(Value::Nil) => write!(f, "{asked}"),
+            Some(answer) if is_transaction || *answer == call.value || call.value.is_nil() => {
+                write!(f, "{}", Words(answer))
             }
-            Some(ret) if ret.value.is_nil() || call.f == "txn" || call.f.is_empty() => {
-                let value = if ret.value.is_nil() {
-                    &call.value
-                } else {
-                    &ret.value
-                };
-                write!(f, "{value}")
-            }
-            Some(ret) => write!(f, "{} -> {}", call.value, ret.value),
-            None if call.value.is_nil() => Ok(()),
-            None => write!(f, "{}", call.value),
+            Some(answer) => write!(f, "{asked} -> {}", Words(answer)),
         }?;
         if let Some(version) = answer.and_then(|ret| ret.field(Field::Version)) {
             write!(f, " (version {version})")?;
+        }
+        Ok(())
+    }
+}
+
+/// A value; a list of micro-operations without brackets.
+struct Words<'a>(&'a Value);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.0.as_list().filter(|list| !list.is_empty());
+        let micros = micros.map(|list| list.iter().map(Value::as_list).collect::<Option<Vec<_>>>());
+        let Some(Some(micros)) = micros else {
+            return self.0.fmt(f);
+        };
+        for (index, micro) in micros.into_iter().enumerate() {
+            let between = if index == 0 { "" } else { "; " };
+            write!(
+                f,
+                "{between}{}",
+                micro
+                    .iter()
+                    .map(Value::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            )?;
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ pub(super) struct Placed {
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     pub(super) placed: BTreeMap<OperationId, Placed>,
-    /// The processes, from above.
+    /// The processes, from above, in the order of their first calls.
     pub(super) lanes: Vec<i64>,
     pub(super) width: f64,
     /// Where operations are left out, and how many.
@@ -41,13 +41,13 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(bars: &[&Bar]) -> Self {
-        let lanes: BTreeSet<i64> = bars.iter().map(|bar| bar.process).collect();
-        let lanes: Vec<i64> = lanes.into_iter().collect();
-        let mut layout = Self {
-            lanes,
-            ..Self::default()
-        };
+    pub(super) fn new(bars: &[Bar]) -> Self {
+        let mut layout = Self::default();
+        for bar in bars {
+            if !layout.lanes.contains(&bar.process) {
+                layout.lanes.push(bar.process);
+            }
+        }
         if bars.iter().all(|bar| bar.interval.is_some()) {
             layout.by_time(bars);
         } else {
@@ -56,7 +56,7 @@ impl Layout {
         layout
     }
 
-    fn by_time(&mut self, bars: &[&Bar]) {
+    fn by_time(&mut self, bars: &[Bar]) {
         let mut ticks: Vec<(u64, usize, bool)> = Vec::new();
         for (index, bar) in bars.iter().enumerate() {
             if let Some(interval) = bar.interval {
@@ -72,7 +72,7 @@ impl Layout {
         let mut left = vec![0.0; bars.len()];
         let mut open: BTreeSet<usize> = BTreeSet::new();
         for (_, index, is_call) in ticks {
-            let bar = bars[index];
+            let bar = &bars[index];
             x += STEP;
             if is_call {
                 let missing = called.map_or(0, |last| bar.id.0.saturating_sub(last.0 + 1));
@@ -91,15 +91,15 @@ impl Layout {
         }
         let end = open
             .iter()
-            .map(|&index| left[index] + width(bars[index]))
+            .map(|&index| left[index] + width(&bars[index]))
             .fold(x, f64::max);
         for index in open {
-            self.place(bars[index], left[index], end + STEP);
+            self.place(&bars[index], left[index], end + STEP);
         }
         self.width = end + 4.0 * STEP;
     }
 
-    fn by_process(&mut self, bars: &[&Bar]) {
+    fn by_process(&mut self, bars: &[Bar]) {
         let mut ends = vec![(LEFT, None::<OperationId>); self.lanes.len()];
         for bar in bars {
             let lane = self.lane(bar);
@@ -118,7 +118,11 @@ impl Layout {
     }
 
     fn lane(&self, bar: &Bar) -> usize {
-        self.lanes.binary_search(&bar.process).unwrap_or_default()
+        let lane = self
+            .lanes
+            .iter()
+            .position(|&process| process == bar.process);
+        lane.unwrap_or_default()
     }
 }
 

@@ -24,6 +24,8 @@ use crate::{
 
 /// Operations in the picture of one piece of evidence, about.
 const OPERATIONS_MAX: usize = 120;
+/// Operations that are drawn before and after each of the evidence, at most.
+const BESIDE_MAX: usize = 8;
 /// Pieces of evidence that are drawn.
 const EVIDENCE_MAX: usize = 8;
 /// Characters of an operation's text in a table.
@@ -73,7 +75,7 @@ impl Window {
                 return vec![0..=operations];
             }
             let shown = evidence.operations.len().max(1);
-            let beside = (OPERATIONS_MAX / shown / 2).max(2);
+            let beside = (OPERATIONS_MAX / shown / 6).clamp(2, BESIDE_MAX);
             let ids = evidence
                 .operations
                 .iter()
@@ -145,11 +147,17 @@ impl Picture<'_> {
         evidence: &Evidence,
         f: &mut fmt::Formatter<'_>,
     ) -> fmt::Result {
-        let drawn: Vec<&Bar> = self
+        let drawn = self
             .bars
             .iter()
-            .filter(|bar| self.window.piece_contains(piece, bar.id))
-            .collect();
+            .filter(|bar| self.window.piece_contains(piece, bar.id));
+        let mut drawn: Vec<Bar> = drawn.cloned().collect();
+        for bar in &mut drawn {
+            let shown = evidence.operations.iter().find(|shown| shown.id == bar.id);
+            if let Some(shown) = shown {
+                bar.text.clone_from(&shown.text);
+            }
+        }
         writeln!(
             f,
             "<section>\n<h2>{}</h2>\n<p>{}</p>",

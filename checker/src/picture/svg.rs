@@ -14,20 +14,22 @@ use crate::{
 
 const LANE: f64 = 46.0;
 const BOX: f64 = 24.0;
-const TOP: f64 = 34.0;
+const TOP: f64 = 48.0;
+/// How far an arrow within a time line rises.
+const BEND_MAX: f64 = 42.0;
 /// Characters of what is shown when the pointer rests on something.
 const TOOLTIP_MAX: usize = 300;
 
 /// The time lines of one piece of evidence.
 pub(super) struct Timeline<'a> {
-    bars: &'a [&'a Bar],
+    bars: &'a [Bar],
     evidence: &'a Evidence,
     shown: BTreeMap<OperationId, &'a Shown>,
     layout: Layout,
 }
 
 impl<'a> Timeline<'a> {
-    pub(super) fn new(bars: &'a [&'a Bar], evidence: &'a Evidence) -> Self {
+    pub(super) fn new(bars: &'a [Bar], evidence: &'a Evidence) -> Self {
         let shown = evidence
             .operations
             .iter()
@@ -97,49 +99,44 @@ impl<'a> Timeline<'a> {
         )
     }
 
-    /// An arrow between two boxes, from the side that faces the other.
+    /// An arrow between two boxes. Within one time line it goes round above it.
     fn edge(&self, edge: &Edge, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let placed = &self.layout.placed;
         let (Some(from), Some(to)) = (placed.get(&edge.from), placed.get(&edge.to)) else {
             return Ok(());
         };
-        let (x1, x2) = (center(from), center(to));
-        let below = from.lane <= to.lane;
-        // Arrows within one time line go round above it.
-        let (start, end) = match from.lane.cmp(&to.lane) {
-            std::cmp::Ordering::Less => (BOX / 2.0, -BOX / 2.0),
-            std::cmp::Ordering::Greater => (-BOX / 2.0, BOX / 2.0),
-            std::cmp::Ordering::Equal => (-BOX / 2.0, -BOX / 2.0),
-        };
-        let (y1, y2) = (middle(from.lane) + start, middle(to.lane) + end);
+        // What arrives and what leaves stand beside each other.
+        let (x1, x2) = (center(from) + 8.0, center(to) - 8.0);
+        let towards = |lane: usize, other: usize| if other > lane { 1.0 } else { -1.0 };
+        let (out, into) = (towards(from.lane, to.lane), towards(to.lane, from.lane));
+        let y1 = middle(from.lane) + out * BOX / 2.0;
+        let y2 = middle(to.lane) + into * BOX / 2.0;
         let bend = if from.lane == to.lane {
-            -LANE / 2.0
+            (16.0 + (x2 - x1).abs() / 16.0).min(BEND_MAX)
         } else {
-            ((y2 - y1) / 2.0).abs() * if below { 1.0 } else { -1.0 }
+            (y2 - y1).abs() / 2.0
         };
-        // There and back do not lie on one another.
-        let aside = if below { 10.0 } else { -10.0 };
-        let bend_end = if from.lane == to.lane { bend } else { -bend };
-        let (x1, x2) = (x1 + aside, x2 + aside);
+        let (bend1, bend2) = (y1 + out * bend, y2 + into * bend);
         let kind = Html(edge.kind, TOOLTIP_MAX);
         write!(
             f,
             "<g><title>{}</title><path class=\"{kind}\" marker-end=\"url(#arrow)\" \
-             d=\"M{x1:.1} {y1:.1} C{x1:.1} {:.1} {x2:.1} {:.1} {x2:.1} {y2:.1}\"/>\
-             <text class=\"label {kind}\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{kind}\
-             </text></g>",
+             d=\"M{x1:.1} {y1:.1} C{x1:.1} {bend1:.1} {x2:.1} {bend2:.1} {x2:.1} {y2:.1}\"/>",
             Html(&edge.reason, TOOLTIP_MAX),
-            y1 + bend,
-            y2 + bend_end,
-            f64::midpoint(x1, x2),
-            f64::midpoint(y1, y2)
-                + if from.lane == to.lane {
-                    bend * 0.75
-                } else {
-                    0.0
-                }
-                + 4.0,
-        )
+        )?;
+        // That time passes needs no words.
+        if !matches!(edge.kind, "realtime" | "process") {
+            let (x, y) = (
+                f64::midpoint(x1, x2),
+                (y1 + 3.0 * (bend1 + bend2) + y2) / 8.0 + 4.0,
+            );
+            write!(
+                f,
+                "<text class=\"label {kind}\" x=\"{x:.1}\" y=\"{y:.1}\" \
+                 text-anchor=\"middle\">{kind}</text>"
+            )?;
+        }
+        f.write_str("</g>")
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Judgement {
 pub(crate) struct Place {
     pub(crate) process: i64,
     pub(crate) call_line: u64,
-    /// None if it never returned.
+    /// None if it never returned; the call's where call and return are one.
     pub(crate) ret_line: Option<u64>,
 }
 
@@ -235,7 +235,10 @@ impl Court<'_> {
                 places[index] = Place {
                     process: completed.process,
                     call_line: completed.call.line,
-                    ret_line: completed.ret.as_ref().map(|ret| ret.line),
+                    ret_line: match &completed.ret {
+                        Some(ret) => Some(ret.line),
+                        None => completed.interval.is_none().then_some(completed.call.line),
+                    },
                 };
                 self.operations.set(places.len());
             }
@@ -243,12 +246,7 @@ impl Court<'_> {
     }
 
     /// Runs a check and shows on a terminal how far it has come.
-    fn watched<T>(
-        &self,
-        operations: usize,
-        decided: &AtomicUsize,
-        check: impl FnOnce() -> T,
-    ) -> T {
+    fn watched<T>(&self, operations: usize, decided: &AtomicUsize, check: impl FnOnce() -> T) -> T {
         self.bar.finish_and_clear();
         let target = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(Some(operations as u64), target);

@@ -204,6 +204,7 @@ fn tell(evidence: &Evidence, places: &[Place], f: &mut fmt::Formatter<'_>) -> fm
         if let Some(place) = places.get(shown.id.0) {
             let mut head = format!("process {}, line {}", place.process, place.call_line);
             match place.ret_line {
+                Some(line) if line == place.call_line => {}
                 Some(line) => write!(head, " to {line}")?,
                 None => head.push_str(" and open"),
             }
