@@ -33,10 +33,7 @@ fn agree<M: Debug>(
             return Err(TestCaseError::fail(format!("{reason}: {history:#?}")));
         }
         Verdict::Illegal(evidence) => {
-            prop_assert!(
-                !is_legal,
-                "{consistency:?}: legal: {evidence:#?}\n{history:#?}"
-            );
+            prop_assert!(!is_legal, "{consistency:?}: legal: {evidence:#?}\n{history:#?}");
             for one in evidence {
                 prop_assert!(!one.sentence.is_empty() && !one.operations.is_empty());
                 for (edge, next) in one.edges.iter().zip(one.edges.iter().cycle().skip(1)) {

@@ -183,7 +183,10 @@ fn change_register(history: &mut [Transaction<RegisterOp>], random: &mut Rng) {
             RegisterOp::Read { .. } => None,
         })
         .collect();
-    let mut ops: Vec<&mut RegisterOp> = history.iter_mut().flat_map(|one| &mut one.ops).collect();
+    let mut ops: Vec<&mut RegisterOp> = history
+        .iter_mut()
+        .flat_map(|one| &mut one.ops)
+        .collect();
     if ops.is_empty() || random.u8(..4) == 0 {
         return change_any(history, random);
     }
