@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::history::OperationId;
+use crate::{escape::Line, history::OperationId};
 
 /// What a checker found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,17 +66,21 @@ pub struct Edge {
 }
 
 impl fmt::Display for Evidence {
+    /// In lines; whatever a history holds, no control character of it comes out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}", self.anomaly, self.sentence)?;
+        writeln!(f, "{}: {}", Line(&self.anomaly), Line(&self.sentence))?;
         for shown in &self.operations {
             let mark = if shown.offending { '>' } else { ' ' };
-            writeln!(f, "  {mark} {}: {}", shown.id, shown.text)?;
+            writeln!(f, "  {mark} {}: {}", shown.id, Line(&shown.text))?;
         }
         for edge in &self.edges {
             writeln!(
                 f,
                 "    {} -> {} ({}): {}",
-                edge.from, edge.to, edge.kind, edge.reason
+                edge.from,
+                edge.to,
+                edge.kind,
+                Line(&edge.reason)
             )?;
         }
         Ok(())

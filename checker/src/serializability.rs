@@ -1,1 +1,0 @@
-//! Strict serializability: could the transactions have run one after another?
