@@ -213,7 +213,7 @@ fn maps_in_sequences() {
         ("[[1]]", "line 1: an event is a map, and this is none"),
         (
             "[{:process 1 :type :invoke} #_]",
-            "line 1: an event is a map, and this is none",
+            "line 1: the history ends before its `]`",
         ),
         (
             "{:process 1,\n :type}",
