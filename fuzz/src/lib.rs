@@ -19,6 +19,7 @@ mod answer;
 mod client_answer;
 mod configuration;
 mod connection_bytes;
+mod history;
 mod key;
 mod precondition;
 mod request;
@@ -33,6 +34,7 @@ pub use self::{
     client_answer::client_answer,
     configuration::configuration,
     connection_bytes::connection_bytes,
+    history::{history_edn, history_json, history_log},
     key::{key_body, key_path},
     precondition::version_and_etag,
     request::request,
@@ -43,10 +45,13 @@ pub use self::{
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 8] = [
+pub const BODIES: [(&str, Body); 11] = [
     ("client_answer", client_answer),
     ("configuration", configuration),
     ("connection_bytes", connection_bytes),
+    ("history_edn", history_edn),
+    ("history_json", history_json),
+    ("history_log", history_log),
     ("key_body", key_body),
     ("key_path", key_path),
     ("request", request),

@@ -81,6 +81,9 @@ replays! {
     client_answer
     configuration
     connection_bytes
+    history_edn
+    history_json
+    history_log
     key_body
     key_path
     request
