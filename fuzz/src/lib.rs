@@ -19,8 +19,10 @@ mod answer;
 mod client_answer;
 mod configuration;
 mod connection_bytes;
+mod history;
 mod import_lines;
 mod key;
+mod linearizability;
 mod precondition;
 mod request;
 mod shard;
@@ -34,8 +36,10 @@ pub use self::{
     client_answer::client_answer,
     configuration::configuration,
     connection_bytes::connection_bytes,
+    history::{history_edn, history_json, history_log},
     import_lines::import_lines,
     key::{key_body, key_path},
+    linearizability::linearizability,
     precondition::version_and_etag,
     request::request,
     shard::shard,
@@ -45,13 +49,17 @@ pub use self::{
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 9] = [
+pub const BODIES: [(&str, Body); 13] = [
     ("client_answer", client_answer),
     ("configuration", configuration),
     ("connection_bytes", connection_bytes),
+    ("history_edn", history_edn),
+    ("history_json", history_json),
+    ("history_log", history_log),
     ("import_lines", import_lines),
     ("key_body", key_body),
     ("key_path", key_path),
+    ("linearizability", linearizability),
     ("request", request),
     ("shard", shard),
     ("version_and_etag", version_and_etag),

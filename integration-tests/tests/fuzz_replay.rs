@@ -82,8 +82,12 @@ replays! {
     configuration
     connection_bytes
     import_lines
+    history_edn
+    history_json
+    history_log
     key_body
     key_path
+    linearizability
     request
     shard
     version_and_etag

@@ -17,6 +17,7 @@ use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
 const RANKS: &[(&str, u32)] = &[
     ("trandb-common", 0),
     ("trandb-engine", 1),
+    ("trandb-checker", 0),
     ("trandb-client", 2),
     ("trandb-server", 3),
     ("trandb-cli", 3),

@@ -1,0 +1,617 @@
+//! The search for an order of writes that no version tells: a polygraph (Papadimitriou 1979), as
+//! in Cobra (Tan et al., OSDI 2020).
+//!
+//! First [`greedy`] runs the transactions like a serial database that never overwrites what is
+//! still to be read; that finds a witness for most legal histories in near-linear time. Then
+//! [`solve`] takes each pair of writes of a key as a choice of two orders, and each uncertain read
+//! as a choice of what it read, keeps the transitive closure of what is decided, and settles choices
+//! of which one alternative is left until nothing changes; then it tries alternatives, and goes
+//! back. It is complete, and exponential in the worst case.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Instant;
+
+use super::Options;
+use super::graph::{Arc, Graph, Kind, Label, index};
+use super::registers::{Choice, NONE, Read, Slots};
+
+/// Choices beyond which the search is not begun.
+const CHOICES_MAX: usize = 8_000_000;
+
+/// What is to be ordered.
+pub(super) struct Problem<'a> {
+    /// What is known, without cycles.
+    pub(super) graph: &'a Graph,
+    /// Of each transaction: the lower, the earlier it is tried.
+    pub(super) priorities: &'a [u64],
+    pub(super) slots: &'a Slots,
+    /// Those of a transaction stand together.
+    pub(super) reads: &'a [Read],
+    pub(super) choices: &'a [Choice],
+    /// The states that each transaction left, by key.
+    pub(super) writes: Vec<Vec<(u32, u32)>>,
+}
+
+/// What the search came to.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// All nodes in an order that obeys every choice.
+    Order(Vec<u32>),
+    /// Edges that are inferred, which close a cycle.
+    Cycle(Vec<Arc>),
+    /// There is no order; transactions whose order was tried.
+    NoOrder(Vec<u32>),
+    /// A bound was reached.
+    Bound(String),
+}
+
+/// For each node its entries' places in a list.
+fn by_transaction(nodes: usize, owners: impl Iterator<Item = u32>) -> Vec<Vec<u32>> {
+    let mut places = vec![Vec::new(); nodes];
+    for (place, owner) in owners.enumerate() {
+        places[owner as usize].push(index(place));
+    }
+    places
+}
+
+/// An order in which each transaction can run, if the obvious way finds one.
+pub(super) fn greedy(problem: &Problem<'_>) -> Option<Vec<u32>> {
+    let mut run = Run::new(problem);
+    let mut patience = 64 * u64::from(problem.graph.nodes()) + 1_000_000;
+    while let Some(Reverse((.., node))) = run.ready.pop() {
+        patience = patience.checked_sub(1)?;
+        if let Some(key) = run.blocking_key(node) {
+            run.waiting[key as usize].push(node);
+        } else {
+            run.execute(node);
+        }
+    }
+    (run.order.len() == problem.graph.nodes() as usize).then_some(run.order)
+}
+
+/// A serial database at work.
+struct Run<'a> {
+    problem: &'a Problem<'a>,
+    reads: Vec<Vec<u32>>,
+    choices: Vec<Vec<u32>>,
+    degrees: Vec<u32>,
+    /// Those that only read come first: they are in nobody's way.
+    ready: BinaryHeap<Reverse<(bool, u64, u32)>>,
+    /// What each key holds, how many are still to read each state, and who waits for a key.
+    current: Vec<u32>,
+    readers: Vec<u32>,
+    waiting: Vec<Vec<u32>>,
+    order: Vec<u32>,
+}
+
+impl<'a> Run<'a> {
+    fn new(problem: &'a Problem<'a>) -> Self {
+        let nodes = problem.graph.nodes() as usize;
+        let mut readers = vec![0; problem.slots.len()];
+        for read in problem.reads {
+            readers[read.slot as usize] += 1;
+        }
+        let mut run = Self {
+            problem,
+            reads: by_transaction(nodes, problem.reads.iter().map(|read| read.transaction)),
+            choices: by_transaction(nodes, problem.choices.iter().map(|one| one.transaction)),
+            degrees: problem.graph.indegrees(),
+            ready: BinaryHeap::new(),
+            current: (0..problem.slots.keys()).collect(),
+            readers,
+            waiting: vec![Vec::new(); problem.slots.keys() as usize],
+            order: Vec::new(),
+        };
+        for node in 0..problem.graph.nodes() {
+            if run.degrees[node as usize] == 0 {
+                run.make_ready(node);
+            }
+        }
+        run
+    }
+
+    fn writes(&self, node: u32) -> &'a [(u32, u32)] {
+        self.problem
+            .writes
+            .get(node as usize)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    fn make_ready(&mut self, node: u32) {
+        let priority = self.problem.priorities.get(node as usize).copied();
+        let writes = !self.writes(node).is_empty();
+        self.ready
+            .push(Reverse((writes, priority.unwrap_or(0), node)));
+    }
+
+    /// A key that a transaction would overwrite too early, or read at the wrong time.
+    fn blocking_key(&self, node: u32) -> Option<u32> {
+        let overwritten = self.writes(node).iter().find(|&&(key, _)| {
+            let current = self.current[key as usize];
+            let own = self.reads[node as usize]
+                .iter()
+                .filter(|&&read| self.problem.reads[read as usize].slot == current);
+            self.readers[current as usize] as usize > own.count()
+        });
+        let unread = || {
+            let choices = self.choices[node as usize].iter();
+            choices
+                .map(|&one| &self.problem.choices[one as usize])
+                .find(|choice| !choice.slots.contains(&self.current[choice.key as usize]))
+        };
+        overwritten
+            .map(|&(key, _)| key)
+            .or_else(|| unread().map(|choice| choice.key))
+    }
+
+    fn execute(&mut self, node: u32) {
+        self.order.push(node);
+        for place in 0..self.reads[node as usize].len() {
+            let read = self.problem.reads[self.reads[node as usize][place] as usize];
+            self.readers[read.slot as usize] -= 1;
+            if self.readers[read.slot as usize] == 0 {
+                self.wake(read.key);
+            }
+        }
+        for &(key, slot) in self.writes(node) {
+            self.current[key as usize] = slot;
+            self.wake(key);
+        }
+        for &(to, _) in self.problem.graph.edges(node) {
+            self.degrees[to as usize] -= 1;
+            if self.degrees[to as usize] == 0 {
+                self.make_ready(to);
+            }
+        }
+    }
+
+    fn wake(&mut self, key: u32) {
+        for node in std::mem::take(&mut self.waiting[key as usize]) {
+            self.make_ready(node);
+        }
+    }
+}
+
+/// The transitive closure of a graph without cycles, one row of bits a node.
+struct Closure {
+    words: usize,
+    bits: Vec<u64>,
+    /// Rows as they were before, to go back to.
+    undo: Vec<(u32, Box<[u64]>)>,
+    keeps_undo: bool,
+}
+
+impl Closure {
+    fn new(graph: &Graph, topological: &[u32]) -> Self {
+        let words = (graph.nodes() as usize).div_ceil(64);
+        let mut closure = Self {
+            words,
+            bits: vec![0; words * graph.nodes() as usize],
+            undo: Vec::new(),
+            keeps_undo: false,
+        };
+        for &node in topological.iter().rev() {
+            for &(to, _) in graph.edges(node) {
+                closure.merge(node, to);
+            }
+        }
+        closure
+    }
+
+    fn reaches(&self, from: u32, to: u32) -> bool {
+        let word = self.bits[from as usize * self.words + to as usize / 64];
+        word >> (to % 64) & 1 == 1
+    }
+
+    /// Lets a node reach another and all that this reaches.
+    fn merge(&mut self, node: u32, other: u32) {
+        let (node, other) = (node as usize * self.words, other as usize * self.words);
+        if node < other {
+            let (left, right) = self.bits.split_at_mut(other);
+            unite(&mut left[node..node + self.words], &right[..self.words]);
+        } else {
+            let (left, right) = self.bits.split_at_mut(node);
+            unite(&mut right[..self.words], &left[other..other + self.words]);
+        }
+        let bit = other / self.words;
+        self.bits[node + bit / 64] |= 1 << (bit % 64);
+    }
+
+    /// Adds an edge; `false` if that would close a cycle.
+    fn add(&mut self, from: u32, to: u32) -> bool {
+        if from == to || self.reaches(to, from) {
+            return false;
+        }
+        if self.reaches(from, to) {
+            return true;
+        }
+        for node in 0..index(self.bits.len() / self.words) {
+            if (node == from || self.reaches(node, from)) && !self.reaches(node, to) {
+                if self.keeps_undo {
+                    let start = node as usize * self.words;
+                    let row = self.bits[start..start + self.words].into();
+                    self.undo.push((node, row));
+                }
+                self.merge(node, to);
+            }
+        }
+        true
+    }
+
+    fn undo_to(&mut self, mark: usize) {
+        while self.undo.len() > mark {
+            if let Some((node, row)) = self.undo.pop() {
+                let start = node as usize * self.words;
+                self.bits[start..start + self.words].copy_from_slice(&row);
+            }
+        }
+    }
+}
+
+fn unite(row: &mut [u64], other: &[u64]) {
+    for (word, other) in row.iter_mut().zip(other) {
+        *word |= other;
+    }
+}
+
+/// Something to be decided.
+#[derive(Debug, Clone, Copy)]
+enum Open {
+    /// Which of two states of a key came first.
+    Pair { key: u32, one: u32, two: u32 },
+    /// What an uncertain read read.
+    Source(u32),
+}
+
+/// What became of settling all that can be settled.
+enum Settled {
+    All,
+    Stuck,
+    /// No alternative of this one is left.
+    Conflict(usize),
+    OutOfTime,
+}
+
+/// Where the search can go back to.
+struct Branch {
+    open: usize,
+    alternative: usize,
+    undo: usize,
+    decided: usize,
+}
+
+struct Solver<'a> {
+    problem: &'a Problem<'a>,
+    readers: Vec<Vec<u32>>,
+    open: Vec<Open>,
+    is_decided: Vec<bool>,
+    /// In the order of the decisions.
+    decided: Vec<usize>,
+    closure: Closure,
+    rank: Vec<u32>,
+    /// Edges added before the first branch.
+    inferred: Vec<Arc>,
+    steps: u64,
+    deadline: Option<Instant>,
+    undo_max: usize,
+}
+
+/// Searches for an order of the writes.
+pub(super) fn solve(problem: &Problem<'_>, options: &Options) -> Answer {
+    let bytes = (problem.graph.nodes() as usize).div_ceil(64) * 8 * problem.graph.nodes() as usize;
+    if bytes > options.memory_limit {
+        return Answer::Bound(format!(
+            "the order of the writes is not recorded, and a search for it would take {bytes} bytes"
+        ));
+    }
+    let Some(open) = open_choices(problem) else {
+        return Answer::Bound(format!(
+            "the order of more than {CHOICES_MAX} pairs of writes is open"
+        ));
+    };
+    let Some(topological) = problem.graph.topological() else {
+        return Answer::Cycle(Vec::new());
+    };
+    let mut rank = vec![0; problem.graph.nodes() as usize];
+    for (place, &node) in topological.iter().enumerate() {
+        rank[node as usize] = index(place);
+    }
+    let mut readers = vec![Vec::new(); problem.slots.len()];
+    for read in problem.reads {
+        readers[read.slot as usize].push(read.transaction);
+    }
+    let solver = Solver {
+        problem,
+        readers,
+        is_decided: vec![false; open.len()],
+        open,
+        decided: Vec::new(),
+        closure: Closure::new(problem.graph, &topological),
+        rank,
+        inferred: Vec::new(),
+        steps: 0,
+        // The limit is on real time: an answer that comes too late is of no use.
+        deadline: options.time_limit.map(|limit| Instant::now() + limit),
+        undo_max: options.memory_limit.saturating_sub(bytes)
+            / (bytes / problem.graph.nodes().max(1) as usize + 32),
+    };
+    solver.search()
+}
+
+/// All that is to be decided, pairs first; `None` if it is too much.
+fn open_choices(problem: &Problem<'_>) -> Option<Vec<Open>> {
+    let mut open = Vec::new();
+    for key in 0..problem.slots.keys() {
+        for two in problem.slots.unplaced(key) {
+            for one in problem.slots.of(key).start..two {
+                open.push(Open::Pair { key, one, two });
+            }
+            if open.len() > CHOICES_MAX {
+                return None;
+            }
+        }
+    }
+    let certain = problem.choices.iter().enumerate().filter(|(_, choice)| {
+        // What may have been read from a transaction that otherwise never happened says nothing.
+        !choice.slots.contains(&NONE)
+    });
+    open.extend(certain.map(|(choice, _)| Open::Source(index(choice))));
+    Some(open)
+}
+
+impl Solver<'_> {
+    fn search(mut self) -> Answer {
+        let mut branches: Vec<Branch> = Vec::new();
+        let mut tried = Vec::new();
+        loop {
+            match self.settle() {
+                Settled::All => return Answer::Order(self.order()),
+                Settled::OutOfTime => {
+                    let reason = "no order of the writes was found or excluded in time";
+                    return Answer::Bound(reason.to_owned());
+                }
+                Settled::Stuck => {
+                    let open = self.first_open();
+                    tried.push(open);
+                    branches.push(Branch {
+                        open,
+                        alternative: 0,
+                        undo: self.closure.undo.len(),
+                        decided: self.decided.len(),
+                    });
+                    self.closure.keeps_undo = true;
+                }
+                Settled::Conflict(open) if branches.is_empty() => {
+                    let mut inferred = std::mem::take(&mut self.inferred);
+                    inferred.extend(self.edges(open, 0));
+                    return Answer::Cycle(inferred);
+                }
+                Settled::Conflict(_) => {}
+            }
+            if self.closure.undo.len() > self.undo_max {
+                return Answer::Bound(
+                    "the search for an order of the writes needs more memory".to_owned(),
+                );
+            }
+            if !self.next_alternative(&mut branches) {
+                return Answer::NoOrder(self.transactions_of(&tried));
+            }
+        }
+    }
+
+    /// Takes the next alternative of the last branch that has one; `false` if none has.
+    fn next_alternative(&mut self, branches: &mut Vec<Branch>) -> bool {
+        while let Some(branch) = branches.last_mut() {
+            self.closure.undo_to(branch.undo);
+            for open in self.decided.drain(branch.decided..) {
+                self.is_decided[open] = false;
+            }
+            let (open, alternative) = (branch.open, branch.alternative);
+            branch.alternative += 1;
+            if alternative >= self.alternatives(open) {
+                branches.pop();
+                continue;
+            }
+            if self.take(open, self.preferred(open, alternative)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The alternatives of a pair in the order in which its writers stand already.
+    fn preferred(&self, open: usize, alternative: usize) -> usize {
+        match self.open[open] {
+            Open::Pair { one, two, .. } => {
+                let rank = |slot| {
+                    self.problem
+                        .slots
+                        .writer(slot)
+                        .map(|node| self.rank[node as usize])
+                };
+                if rank(one) <= rank(two) {
+                    alternative
+                } else {
+                    1 - alternative
+                }
+            }
+            Open::Source(_) => alternative,
+        }
+    }
+
+    fn first_open(&self) -> usize {
+        self.is_decided
+            .iter()
+            .position(|decided| !decided)
+            .unwrap_or(0)
+    }
+
+    fn alternatives(&self, open: usize) -> usize {
+        match self.open[open] {
+            Open::Pair { .. } => 2,
+            Open::Source(choice) => self.problem.choices[choice as usize].slots.len(),
+        }
+    }
+
+    /// The edges of an alternative.
+    fn edges(&self, open: usize, alternative: usize) -> Vec<Arc> {
+        let mut arcs = Vec::new();
+        let slots = self.problem.slots;
+        match self.open[open] {
+            Open::Pair { key, one, two } => {
+                let (first, second) = if alternative == 0 {
+                    (one, two)
+                } else {
+                    (two, one)
+                };
+                let (Some(from), Some(to)) = (slots.writer(first), slots.writer(second)) else {
+                    return arcs;
+                };
+                arcs.push(arc(from, to, Kind::Ww, key));
+                let readers = self.readers[first as usize]
+                    .iter()
+                    .filter(|&&reader| reader != to);
+                arcs.extend(readers.map(|&reader| arc(reader, to, Kind::Rw, key)));
+            }
+            Open::Source(choice) => {
+                let Choice {
+                    transaction,
+                    key,
+                    ref slots,
+                } = self.problem.choices[choice as usize];
+                let source = slots[alternative];
+                let writer = self.problem.slots.writer(source);
+                arcs.extend(writer.map(|writer| arc(writer, transaction, Kind::Wr, key)));
+                let later = self
+                    .problem
+                    .slots
+                    .of(key)
+                    .filter_map(|slot| self.problem.slots.writer(slot));
+                let later = later.filter(|&other| {
+                    other != transaction
+                        && writer.is_none_or(|writer| self.closure.reaches(writer, other))
+                });
+                arcs.extend(later.map(|other| arc(transaction, other, Kind::Rw, key)));
+            }
+        }
+        arcs
+    }
+
+    /// Whether an uncertain read must wait until the order of its key is known.
+    fn waits(&self, open: usize, pairs_are_decided: bool) -> bool {
+        match self.open[open] {
+            Open::Pair { .. } => false,
+            Open::Source(choice) => {
+                let key = self.problem.choices[choice as usize].key;
+                !pairs_are_decided && !self.problem.slots.unplaced(key).is_empty()
+            }
+        }
+    }
+
+    fn is_feasible(&self, arcs: &[Arc]) -> bool {
+        arcs.iter()
+            .all(|arc| arc.from != arc.to && !self.closure.reaches(arc.to, arc.from))
+    }
+
+    /// Decides for an alternative; `false` if that closes a cycle.
+    fn take(&mut self, open: usize, alternative: usize) -> bool {
+        self.is_decided[open] = true;
+        self.decided.push(open);
+        let arcs = self.edges(open, alternative);
+        let fits = arcs.iter().all(|arc| self.closure.add(arc.from, arc.to));
+        if !self.closure.keeps_undo {
+            self.inferred.extend(arcs);
+        }
+        fits
+    }
+
+    /// Decides what has one alternative left, until there is nothing of the kind.
+    fn settle(&mut self) -> Settled {
+        loop {
+            let mut changed = false;
+            let mut left = false;
+            let pairs = |open: &Open| matches!(open, Open::Pair { .. });
+            let undecided_pairs = self.open.iter().zip(&self.is_decided);
+            let mut pairs_are_decided = !undecided_pairs
+                .clone()
+                .any(|(open, &decided)| pairs(open) && !decided);
+            for open in 0..self.open.len() {
+                if self.is_decided[open] {
+                    continue;
+                }
+                self.steps += 1;
+                if self.steps.is_multiple_of(256)
+                    && self.deadline.is_some_and(|at| Instant::now() > at)
+                {
+                    return Settled::OutOfTime;
+                }
+                if self.waits(open, pairs_are_decided) {
+                    left = true;
+                    continue;
+                }
+                let mut feasible = (0..self.alternatives(open))
+                    .filter(|&alternative| self.is_feasible(&self.edges(open, alternative)));
+                match (feasible.next(), feasible.next()) {
+                    (None, _) => return Settled::Conflict(open),
+                    (Some(only), None) => {
+                        if !self.take(open, only) {
+                            return Settled::Conflict(open);
+                        }
+                        changed = true;
+                    }
+                    (Some(_), Some(_)) => {
+                        left = true;
+                        pairs_are_decided &= !pairs(&self.open[open]);
+                    }
+                }
+            }
+            match (left, changed) {
+                (false, _) => return Settled::All,
+                (true, false) => return Settled::Stuck,
+                (true, true) => {}
+            }
+        }
+    }
+
+    /// All nodes in the order of the closure.
+    fn order(&self) -> Vec<u32> {
+        let words = self.closure.words;
+        let count = |node: u32| -> u32 {
+            let start = node as usize * words;
+            self.closure.bits[start..start + words]
+                .iter()
+                .map(|word| word.count_ones())
+                .sum()
+        };
+        // Who reaches more comes first: a node reaches all that its successors reach, and these.
+        let mut order: Vec<u32> = (0..self.problem.graph.nodes()).collect();
+        order.sort_by_cached_key(|&node| Reverse(count(node)));
+        order
+    }
+
+    /// Whose order was tried, without repetition, at most a handful.
+    fn transactions_of(&self, tried: &[usize]) -> Vec<u32> {
+        let mut found = Vec::new();
+        for &open in tried {
+            let slots = match self.open[open] {
+                Open::Pair { one, two, .. } => vec![one, two],
+                Open::Source(choice) => self.problem.choices[choice as usize].slots.clone(),
+            };
+            for writer in slots
+                .into_iter()
+                .filter_map(|slot| self.problem.slots.writer(slot))
+            {
+                if !found.contains(&writer) && found.len() < 12 {
+                    found.push(writer);
+                }
+            }
+        }
+        found
+    }
+}
+
+fn arc(from: u32, to: u32, kind: Kind, key: u32) -> Arc {
+    let label = Label::new(kind, key).inferred();
+    Arc { from, to, label }
+}

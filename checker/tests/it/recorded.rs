@@ -1,0 +1,78 @@
+//! Every recorded history with a known verdict is judged so by the command.
+//!
+//! They lie outside the repository: beside it, or where `TRANDB_HISTORIES` points. Where there are
+//! none, the test says so and judges nothing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Where they are; nothing, said aloud, if they are nowhere.
+fn folder() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/histories");
+    let folder = std::env::var_os("TRANDB_HISTORIES").map_or_else(beside, PathBuf::from);
+    if folder.join("verdicts.tsv").is_file() {
+        return Some(folder);
+    }
+    eprintln!(
+        "ABSENT, nothing judged: no recorded histories in {} (TRANDB_HISTORIES points elsewhere)",
+        folder.display()
+    );
+    None
+}
+
+/// The command's arguments for a model as the table describes it.
+fn arguments(model: &str, expected: &str) -> Vec<&'static str> {
+    let first = model.split([' ', ';', ',', '(']).next().unwrap_or_default();
+    let mut arguments = match first {
+        "cas-register" => vec!["--model", "cas-register"],
+        "kv-get-put-append" => vec!["--model", "kv"],
+        "list-append" => vec!["--model", "list-append"],
+        "rw-register" => vec!["--model", "rw-register"],
+        "multi-register" => vec!["--model", "multi-register"],
+        "mutex" => vec!["--model", "mutex"],
+        "set" => vec!["--model", "set"],
+        "set-full" => vec!["--model", "set-full"],
+        "bank" => vec!["--model", "bank"],
+        "counter" => vec!["--model", "counter"],
+        "long-fork" => vec!["--model", "long-fork", "--group-size", "3"],
+        _ => panic!("unknown model {model}"),
+    };
+    let is_serializable =
+        model.contains("(serializable)") || matches!(expected, "serializable" | "not serializable");
+    if is_serializable {
+        arguments.extend(["--consistency", "serializable"]);
+    }
+    arguments
+}
+
+#[test]
+fn every_recorded_verdict_agrees() {
+    let Some(folder) = folder() else {
+        return;
+    };
+    let table = fs::read_to_string(folder.join("verdicts.tsv")).expect("the table");
+    let mut disagreements = Vec::new();
+    let mut judged = 0;
+    for line in table.lines().skip(1) {
+        let [file, model, expected] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("not three columns: {line}");
+        };
+        let legal = matches!(expected, "linearizable" | "serializable" | "valid");
+        let output = Command::new(env!("CARGO_BIN_EXE_trandb-check"))
+            .args(arguments(model, expected))
+            .arg("--no-html")
+            .arg(folder.join(file))
+            .output()
+            .expect("the command");
+        if output.status.code() != Some(i32::from(!legal)) {
+            disagreements.push(format!("{line}: {output:?}"));
+        }
+        judged += 1;
+    }
+    assert!(judged > 100, "{judged} histories");
+    assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
+    eprintln!("{judged} recorded histories judged");
+}

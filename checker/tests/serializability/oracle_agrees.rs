@@ -1,0 +1,88 @@
+//! The checker and the brute-force search say the same of all small histories.
+
+use std::fmt::Debug;
+
+use proptest::prelude::*;
+use trandb_checker::Verdict;
+use trandb_checker::serializability::{
+    Consistency, Options, Transaction, Unusable, check_list_append, check_registers,
+};
+
+use crate::oracle::{lists_are_legal, registers_are_legal};
+use crate::small::{self, Versions};
+
+const CONSISTENCIES: [Consistency; 3] = [
+    Consistency::Serializable,
+    Consistency::StrongSessionSerializable,
+    Consistency::StrictSerializable,
+];
+
+/// Fails unless a verdict is that of the oracle; histories that say too little are passed over.
+fn agree<M: Debug>(
+    history: &[Transaction<M>],
+    verdict: Result<Verdict, Unusable>,
+    is_legal: bool,
+    consistency: Consistency,
+) -> Result<(), TestCaseError> {
+    let Ok(verdict) = verdict else {
+        return Err(TestCaseError::reject("too little is said"));
+    };
+    match &verdict {
+        Verdict::Ok => prop_assert!(is_legal, "{consistency:?}: not legal: {history:#?}"),
+        Verdict::Unknown(reason) => {
+            return Err(TestCaseError::fail(format!("{reason}: {history:#?}")));
+        }
+        Verdict::Illegal(evidence) => {
+            prop_assert!(!is_legal, "{consistency:?}: legal: {evidence:#?}\n{history:#?}");
+            for one in evidence {
+                prop_assert!(!one.sentence.is_empty() && !one.operations.is_empty());
+                for (edge, next) in one.edges.iter().zip(one.edges.iter().cycle().skip(1)) {
+                    prop_assert_eq!(edge.to, next.from, "no cycle: {:#?}", one);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn registers_agree(seed: u64, versions: Versions) -> Result<(), TestCaseError> {
+    let history = small::registers(seed, versions);
+    for consistency in CONSISTENCIES {
+        let verdict = check_registers(&history, &Options::new(consistency));
+        let is_legal = registers_are_legal(&history, consistency);
+        agree(&history, verdict, is_legal, consistency)?;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 10_000,
+        max_global_rejects: 1_000_000,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn on_lists(seed: u64) {
+        let history = small::lists(seed);
+        for consistency in CONSISTENCIES {
+            let verdict = check_list_append(&history, &Options::new(consistency));
+            agree(&history, verdict, lists_are_legal(&history, consistency), consistency)?;
+        }
+    }
+
+    #[test]
+    fn on_registers_with_versions(seed: u64) {
+        registers_agree(seed, Versions::All)?;
+    }
+
+    #[test]
+    fn on_registers_with_some_versions(seed: u64) {
+        registers_agree(seed, Versions::Some)?;
+    }
+
+    #[test]
+    fn on_registers_without_versions(seed: u64) {
+        registers_agree(seed, Versions::None)?;
+    }
+}
