@@ -34,7 +34,7 @@ impl Database for Lists {
 
 /// Of each register its value, its version once that is known, and the greatest version so far.
 #[derive(Clone, Default)]
-struct Registers(BTreeMap<Value, (Value, Option<Version>, Option<Version>)>);
+struct Registers(BTreeMap<Value, (Option<Value>, Option<Version>, Option<Version>)>);
 
 impl Database for Registers {
     type Op = RegisterOp;
@@ -63,7 +63,11 @@ impl Database for Registers {
                         continue;
                     }
                     let state = self.0.entry(key.clone()).or_default();
-                    if state.0 != *value {
+                    if state.0.as_ref().unwrap_or(&Value::Nil) != value {
+                        return false;
+                    }
+                    // The initial absence has no version.
+                    if state.0.is_none() && version.is_some() {
                         return false;
                     }
                     match (state.1, *version) {
@@ -85,7 +89,7 @@ impl Database for Registers {
             if version.is_some() && state.2 >= version {
                 return false;
             }
-            *state = (value.clone(), version, version.or(state.2));
+            *state = (Some(value.clone()), version, version.or(state.2));
         }
         true
     }
