@@ -426,7 +426,10 @@ impl<'a> History<'a> {
                 element,
                 ..
             } = self.appends[last as usize];
-            if !is_last && self.happened[writer as usize] {
+            let holds_last = self.appends_of(writer).any(|append| {
+                append.key == key && append.is_last && (append.position as usize) < seen.len()
+            });
+            if !is_last && !holds_last && self.happened[writer as usize] {
                 let sentence = format!(
                     "{} read {name} as {} up to {element}, after which {} appended more",
                     self.id(transaction),

@@ -32,9 +32,11 @@ impl Database for Lists {
     }
 }
 
-/// Of each register its value, its version once that is known, and the greatest version so far.
+/// Of a register its value, its version once that is known, and the greatest version so far.
+type State = (Option<Value>, Option<Version>, Option<Version>);
+
 #[derive(Clone, Default)]
-struct Registers(BTreeMap<Value, (Option<Value>, Option<Version>, Option<Version>)>);
+struct Registers(BTreeMap<Value, State>);
 
 impl Database for Registers {
     type Op = RegisterOp;
@@ -71,9 +73,8 @@ impl Database for Registers {
                         return false;
                     }
                     match (state.1, *version) {
-                        (_, None) => {}
                         (Some(known), Some(version)) if known != version => return false,
-                        (Some(_), Some(_)) => {}
+                        (_, None) | (Some(_), Some(_)) => {}
                         (None, Some(version)) => {
                             if state.2.is_some_and(|greatest| greatest >= version) {
                                 return false;

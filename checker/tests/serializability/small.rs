@@ -170,10 +170,10 @@ fn change_list(history: &mut [Transaction<ListOp>], random: &mut Rng) {
     }
     let place = random.usize(..lists.len());
     let other = lists[random.usize(..lists.len())].clone();
-    let list = &mut lists[place];
+    let list = &mut *lists[place];
     match random.u8(..5) {
         0 => drop(list.pop()),
-        1 => **list = other,
+        1 => *list = other,
         2 if list.len() > 1 => {
             let at = random.usize(1..list.len());
             list.swap(at, at - 1);
