@@ -385,3 +385,53 @@ impl<'a> Search<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::graph::Builder;
+    use super::*;
+
+    fn names_and_lengths(builder: &Builder) -> Vec<(String, usize)> {
+        let cycles = find(&builder.build(), &[], 8);
+        cycles
+            .into_iter()
+            .map(|cycle| (cycle.name, cycle.steps.len()))
+            .collect()
+    }
+
+    /// Moments on the way in real time are no steps: two transactions that are far apart are
+    /// fewer than three.
+    #[test]
+    fn the_smallest_is_that_of_the_fewest_transactions() {
+        let mut builder = Builder::new(5);
+        let moment = builder.auxiliary();
+        builder.add(0, moment, Kind::RealTime, 0);
+        builder.add(moment, 1, Kind::Link, 0);
+        let moments: Vec<u32> = (0..4).map(|_| builder.auxiliary()).collect();
+        builder.add(3, moments[0], Kind::RealTime, 0);
+        for pair in moments.windows(2) {
+            builder.add(pair[0], pair[1], Kind::Link, 0);
+        }
+        builder.add(moments[3], 4, Kind::Link, 0);
+        for (from, to) in [(1, 2), (2, 0), (1, 3), (4, 3), (4, 2)] {
+            builder.add(from, to, Kind::Ww, 0);
+        }
+        let name = "G0-realtime".to_owned();
+        assert_eq!(names_and_lengths(&builder), [(name.clone(), 2), (name, 3)]);
+    }
+
+    /// A cycle of one anti-dependency is worse than a smaller one of two.
+    #[test]
+    fn fewer_anti_dependencies_come_first() {
+        let mut builder = Builder::new(3);
+        for (from, to, kind) in [
+            (0, 1, Kind::Rw),
+            (1, 0, Kind::Rw),
+            (1, 2, Kind::Wr),
+            (2, 0, Kind::Ww),
+        ] {
+            builder.add(from, to, kind, 0);
+        }
+        assert_eq!(names_and_lengths(&builder), [("G-single".to_owned(), 3)]);
+    }
+}

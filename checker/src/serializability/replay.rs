@@ -67,7 +67,8 @@ impl<'a> Register<'a> {
         if let Some(known) = self.version {
             return known == version;
         }
-        let grows = self.greatest.is_none_or(|greatest| greatest < version);
+        let grows =
+            self.writer.is_some() && self.greatest.is_none_or(|greatest| greatest < version);
         self.version = Some(version);
         self.greatest = Some(version);
         grows
@@ -222,5 +223,70 @@ impl Order {
             self.call = self.call.max(interval.call);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Interval;
+
+    fn transaction(id: usize, op: RegisterOp) -> Transaction<RegisterOp> {
+        let call = id as u64 * 2;
+        Transaction {
+            id: OperationId(id),
+            process: 0,
+            interval: Some(Interval {
+                call,
+                ret: call + 1,
+            }),
+            outcome: Outcome::Ok,
+            ops: vec![op],
+        }
+    }
+
+    /// Two writes and a read of the first, one after another by the clock.
+    fn transactions() -> Vec<Transaction<RegisterOp>> {
+        let (key, version) = (Value::Int(0), None);
+        let write = |value| RegisterOp::Write {
+            key: key.clone(),
+            value: Value::Int(value),
+            version,
+        };
+        let read = RegisterOp::Read {
+            key: key.clone(),
+            value: Some(Value::Int(0)),
+            version,
+        };
+        vec![
+            transaction(0, write(0)),
+            transaction(1, write(1)),
+            transaction(2, read),
+        ]
+    }
+
+    fn holds(witness: &[u32], consistency: Consistency) -> bool {
+        let witness = witness.iter().copied();
+        registers(&transactions(), &[true; 3], witness, consistency).is_ok()
+    }
+
+    #[test]
+    fn a_wrong_witness_is_refused() {
+        assert!(holds(&[0, 2, 1], Consistency::Serializable));
+        assert!(!holds(&[0, 1, 2], Consistency::Serializable), "wrong value");
+        assert!(!holds(&[0, 2], Consistency::Serializable), "one is missing");
+        assert!(
+            !holds(&[0, 2, 1, 1], Consistency::Serializable),
+            "one comes twice"
+        );
+        assert!(!holds(&[0, 2, 1], Consistency::StrongSessionSerializable));
+        let mut apart = transactions();
+        for (process, one) in (0..).zip(&mut apart) {
+            one.process = process;
+        }
+        let replayed =
+            |consistency| registers(&apart, &[true; 3], [0, 2, 1].into_iter(), consistency).is_ok();
+        assert!(replayed(Consistency::StrongSessionSerializable));
+        assert!(!replayed(Consistency::StrictSerializable));
     }
 }

@@ -7,13 +7,19 @@
 //! order (`polygraph`), and so are reads without version of a value that was written more than once
 //! (in practice: of absence, where registers are removed).
 
+mod explain;
+mod slots;
+
 use foldhash::{HashMap, HashMapExt};
 
-use super::graph::{Arc, Builder, Graph, Kind, index};
+use super::graph::{Builder, Graph, Kind, index};
 use super::index::{Keys, Table, hash};
 use super::polygraph::{self, Answer};
-use super::words::{self, Explain, enumerate};
-use super::{Options, RegisterOp, Transaction, Unusable, Version, cycles, order, replay};
+use super::words::{Explain, enumerate};
+use super::{Options, RegisterOp, Transaction, Unusable, Version, order, replay};
+use explain::at_version;
+pub(super) use slots::{Choice, Read, Slots};
+
 use crate::evidence::{Evidence, Verdict};
 use crate::history::{OperationId, Outcome, Value};
 
@@ -21,6 +27,8 @@ use crate::history::{OperationId, Outcome, Value};
 pub(super) const NONE: u32 = u32::MAX;
 /// Pieces of evidence of what single reads show, per check and anomaly.
 const FINDINGS_MAX: usize = 4;
+/// Reads that no state explains whose names are looked for.
+const COMPLAINTS_MAX: usize = 256;
 
 /// A write of the history.
 struct Write<'a> {
@@ -43,75 +51,6 @@ struct Seen<'a> {
 
 /// Where a value came from: a write, or the initial state.
 type Source = Option<u32>;
-
-/// What a read of the state that others left came from.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Read {
-    pub(super) transaction: u32,
-    pub(super) key: u32,
-    /// Of the state that was read.
-    pub(super) slot: u32,
-    /// Of the transaction's own write of the key, [`NONE`] if there is none.
-    pub(super) own: u32,
-}
-
-/// A read that may have come from any of several writes.
-#[derive(Debug)]
-pub(super) struct Choice {
-    pub(super) transaction: u32,
-    pub(super) key: u32,
-    pub(super) slots: Vec<u32>,
-}
-
-/// The states of all keys. Slot `k` is the initial state of key `k`; the others follow, by key,
-/// first the placed ones in their order, then the others.
-#[derive(Debug, Default)]
-pub(super) struct Slots {
-    keys: u32,
-    writers: Vec<u32>,
-    starts: Vec<u32>,
-    placed: Vec<u32>,
-}
-
-impl Slots {
-    /// Who wrote a state; `None` for the initial one.
-    pub(super) fn writer(&self, slot: u32) -> Option<u32> {
-        let place = slot.checked_sub(self.keys)?;
-        self.writers.get(place as usize).copied()
-    }
-
-    /// The states of a key but for the initial one.
-    pub(super) fn of(&self, key: u32) -> std::ops::Range<u32> {
-        self.keys + self.starts[key as usize]..self.keys + self.starts[key as usize + 1]
-    }
-
-    /// Those among them whose order is known.
-    pub(super) fn placed(&self, key: u32) -> std::ops::Range<u32> {
-        self.of(key).start..self.keys + self.placed[key as usize]
-    }
-
-    /// Those whose order is not.
-    pub(super) fn unplaced(&self, key: u32) -> std::ops::Range<u32> {
-        self.placed(key).end..self.of(key).end
-    }
-
-    /// The next placed state after an initial or placed one.
-    pub(super) fn next(&self, key: u32, slot: u32) -> Option<u32> {
-        let placed = self.placed(key);
-        let next = if slot == key { placed.start } else { slot + 1 };
-        (slot == key || placed.contains(&slot))
-            .then_some(next)
-            .filter(|next| placed.contains(next))
-    }
-
-    pub(super) fn keys(&self) -> u32 {
-        self.keys
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.keys as usize + self.writers.len()
-    }
-}
 
 pub(super) fn check(
     transactions: &[Transaction<RegisterOp>],
@@ -147,8 +86,11 @@ pub(super) fn check(
     if history.is_settled() {
         return Ok(replay::verdict(replayed(topological)));
     }
-    let ids: Vec<u64> = transactions.iter().map(|one| one.id.0 as u64).collect();
-    let problem = history.problem(&graph, &ids);
+    let mut priorities: Vec<u64> = transactions.iter().map(|one| one.id.0 as u64).collect();
+    for &last in &history.assumed {
+        priorities[last as usize] = u64::MAX;
+    }
+    let problem = history.problem(&graph, &priorities);
     if polygraph::greedy(&problem).is_some_and(|witness| replayed(witness).is_ok()) {
         return Ok(Verdict::Ok);
     }
@@ -175,13 +117,12 @@ struct History<'a> {
     /// In the order of transactions and calls.
     writes: Vec<Write<'a>>,
     write_starts: Vec<u32>,
-    /// Writes by key and value; last writes that did not fail by key and version.
+    /// Writes by key and value.
     values: Table,
-    versions: Table,
-    /// The version with which a key was read as absent before any write.
-    initial_versions: HashMap<u32, Version>,
     /// Which transactions happened.
     happened: Vec<bool>,
+    /// Those of them that need not have.
+    assumed: Vec<u32>,
     /// Reads and what they came from: `slot` is a write until the writes are placed.
     sources: Vec<(u32, u32, Source)>,
     uncertain: Vec<(u32, u32, Vec<Source>)>,
@@ -191,6 +132,8 @@ struct History<'a> {
     slot_of_write: Vec<u32>,
     write_of_slot: Vec<u32>,
     evidence: Vec<Evidence>,
+    /// Reads that no state explains.
+    complaints: usize,
     /// Transactions of evidence that is a cycle as well.
     covered: Vec<u32>,
 }
@@ -205,9 +148,8 @@ impl<'a> History<'a> {
             writes: Vec::new(),
             write_starts: vec![0],
             values: Table::default(),
-            versions: Table::default(),
-            initial_versions: HashMap::new(),
             happened: vec![false; transactions.len()],
+            assumed: Vec::new(),
             sources: Vec::new(),
             uncertain: Vec::new(),
             reads: Vec::new(),
@@ -216,6 +158,7 @@ impl<'a> History<'a> {
             slot_of_write: Vec::new(),
             write_of_slot: Vec::new(),
             evidence: Vec::new(),
+            complaints: 0,
             covered: Vec::new(),
         };
         for (number, transaction) in transactions.iter().enumerate() {
@@ -256,11 +199,10 @@ impl<'a> History<'a> {
             let write = &self.writes[place];
             let by_value = hash(key, write.value);
             if write.is_last && transaction.outcome != Outcome::Failed {
-                if let Some(version) = write.version {
-                    self.versions.insert(hash(key, &version), index(place));
-                } else if self.writes_of(key, write.value).any(|other| {
+                let twin = self.writes_of(key, write.value).any(|other| {
                     other.is_last && other.version.is_none() && !self.failed(other.transaction)
-                }) {
+                });
+                if write.version.is_none() && twin {
                     return Err(Unusable {
                         id: transaction.id,
                         reason: format!(
@@ -275,6 +217,10 @@ impl<'a> History<'a> {
         self.op_starts.push(index(self.op_keys.len()));
         self.write_starts.push(index(self.writes.len()));
         Ok(())
+    }
+
+    fn is_ok(&self, transaction: u32) -> bool {
+        self.transactions[transaction as usize].outcome == Outcome::Ok
     }
 
     fn failed(&self, transaction: u32) -> bool {
@@ -385,20 +331,6 @@ impl<'a> History<'a> {
         value: &'a Value,
         version: Option<Version>,
     ) -> Option<Source> {
-        let named = version.and_then(|version| {
-            self.versions.find(hash(key, &version), |write| {
-                let write = &self.writes[write as usize];
-                write.key == key && write.version == Some(version)
-            })
-        });
-        if let Some(write) = named {
-            let found = &self.writes[write as usize];
-            if found.value == value && found.transaction != reader {
-                return Some(Some(write));
-            }
-            self.complain_about(reader, key, value, version);
-            return None;
-        }
         let mut sources: Vec<Source> = self
             .numbers_of(key, value)
             .filter(|&write| {
@@ -406,12 +338,19 @@ impl<'a> History<'a> {
                 write.is_last
                     && write.transaction != reader
                     && !self.failed(write.transaction)
-                    && (version.is_none() || write.version.is_none())
+                    && (version.is_none() || write.version.is_none() || write.version == version)
             })
             .map(Some)
             .collect();
-        let initial = self.initial_versions.get(&key).copied();
-        if *value == Value::Nil && (version.is_none() || initial.is_none() || initial == version) {
+        // One that happened and has the version is it, whatever others are said to have.
+        let certain = sources.iter().flatten().find(|&&write| {
+            let write = &self.writes[write as usize];
+            version.is_some() && write.version == version && self.is_ok(write.transaction)
+        });
+        if let Some(&certain) = certain {
+            return Some(Some(certain));
+        }
+        if *value == Value::Nil && version.is_none() {
             sources.push(None);
         }
         match (sources.as_slice(), version) {
@@ -419,89 +358,33 @@ impl<'a> History<'a> {
                 self.complain_about(reader, key, value, version);
                 None
             }
-            (&[source], Some(version)) => {
-                if let Some(write) = source {
-                    self.writes[write as usize].version = Some(version);
-                    self.versions.insert(hash(key, &version), write);
-                } else {
-                    self.initial_versions.insert(key, version);
-                }
-                Some(source)
+            (&[Some(write)], Some(version)) => {
+                self.writes[write as usize].version = Some(version);
+                Some(Some(write))
             }
-            (&[source], None) => Some(source),
+            (&[source], _) => Some(source),
             _ => {
+                for &write in sources.iter().flatten() {
+                    self.assume(self.writes[write as usize].transaction);
+                }
                 self.uncertain.push((reader, key, sources));
                 None
             }
         }
     }
 
-    /// Complains about a read that no state explains.
-    fn complain_about(
-        &mut self,
-        reader: u32,
-        key: u32,
-        value: &'a Value,
-        version: Option<Version>,
-    ) {
-        let candidates: Vec<(u32, bool)> = self
-            .writes_of(key, value)
-            .map(|write| (write.transaction, write.is_last))
-            .collect();
-        let failed = |&&(writer, _): &&(u32, bool)| self.failed(writer);
-        let own = candidates.iter().find(|&&(writer, _)| writer == reader);
-        let inner = candidates.iter().find(|one| !one.1 && !failed(one));
-        let other = candidates.iter().find(|one| one.1 && !failed(one));
-        let aborted = candidates.iter().find(failed);
-        let same_version = version.and_then(|version| {
-            self.versions.find(hash(key, &version), |write| {
-                let write = &self.writes[write as usize];
-                write.key == key && write.version == Some(version)
-            })
-        });
-        let what = format!(
-            "{} read {} as {}",
-            self.id(reader),
-            self.keys.names[key as usize],
-            at_version(value, version)
-        );
-        let (anomaly, sentence, writer) = if own.is_some() {
-            (
-                "internal",
-                format!("{what}, before it wrote that itself"),
-                None,
-            )
-        } else if let Some(&(writer, _)) = inner {
-            let id = self.id(writer);
-            (
-                "G1b",
-                format!("{what}, which {id} wrote but overwrote itself"),
-                Some(writer),
-            )
-        } else if let Some(write) = same_version {
-            let write = &self.writes[write as usize];
-            let (id, value) = (self.id(write.transaction), write.value);
-            let sentence = format!("{what}, but at this version {id} wrote {value}");
-            ("version-reuse", sentence, Some(write.transaction))
-        } else if let Some(&(writer, _)) = other {
-            let id = self.id(writer);
-            let sentence = format!("{what}, but what {id} wrote has another version");
-            ("version-reuse", sentence, Some(writer))
-        } else if let Some(&(writer, _)) = aborted {
-            let id = self.id(writer);
-            (
-                "G1a",
-                format!("{what}, a write of the failed {id}"),
-                Some(writer),
-            )
-        } else if *value == Value::Nil {
-            let sentence = format!("{what}, but the initial absence has another version");
-            ("version-reuse", sentence, None)
-        } else {
-            ("garbage-read", format!("{what}, which nobody wrote"), None)
+    /// Lets a transaction with unknown outcome happen that somebody may have read. Nothing is lost:
+    /// as it read nothing and no version is known of it, it can always come last.
+    fn assume(&mut self, transaction: u32) {
+        let says_nothing = |op: &RegisterOp| match op {
+            RegisterOp::Write { version, .. } => version.is_none(),
+            RegisterOp::Read { value, .. } => value.is_none(),
         };
-        let both: Vec<u32> = [reader].into_iter().chain(writer).collect();
-        self.complain(anomaly, sentence, &both);
+        let place = transaction as usize;
+        if !self.happened[place] && self.transactions[place].ops.iter().all(says_nothing) {
+            self.happened[place] = true;
+            self.assumed.push(transaction);
+        }
     }
 
     /// Gives the last writes that happened their slots, and the reads theirs.
@@ -587,22 +470,11 @@ impl<'a> History<'a> {
             .map(|&write| &self.writes[write as usize])
     }
 
-    /// One version must be one write, and come after the initial state's.
+    /// One version must be one write.
     fn judge_versions(&mut self) {
         for key in 0..self.slots.keys() {
             let name = self.keys.names[key as usize];
             let placed = self.slots.placed(key);
-            let first = self.write(placed.start).filter(|_| !placed.is_empty());
-            if let (Some(first), Some(initial)) = (first, self.initial_versions.get(&key))
-                && first.version <= Some(*initial)
-            {
-                let writer = first.transaction;
-                let id = self.id(writer);
-                let sentence = format!(
-                    "{name} was absent at version {initial}, but {id} wrote it at one before"
-                );
-                self.complain("cyclic-versions", sentence, &[writer]);
-            }
             for slot in placed.skip(1) {
                 let (Some(one), Some(two)) = (self.write(slot - 1), self.write(slot)) else {
                     continue;
@@ -769,128 +641,6 @@ impl<'a> History<'a> {
             reads: &self.reads,
             choices: &self.choices,
             writes,
-        }
-    }
-
-    fn illegal(&mut self, graph: &Graph, options: &Options, addition: &str) -> Verdict {
-        let limit = options.evidence_max.max(1);
-        let mut evidence = std::mem::take(&mut self.evidence);
-        evidence.truncate(limit);
-        for cycle in cycles::find(graph, &self.covered, limit - evidence.len()) {
-            let mut found = words::cycle(self, &cycle);
-            if cycle.steps.iter().any(|step| step.label.is_inferred()) {
-                found.sentence.push_str(addition);
-            }
-            evidence.push(found);
-        }
-        if evidence.is_empty() {
-            return Verdict::Unknown("there is a cycle that could not be shown".to_owned());
-        }
-        Verdict::Illegal(evidence)
-    }
-
-    /// No order of the writes, and no single cycle to show for it.
-    fn exhausted(&self, undecided: &[u32]) -> Verdict {
-        let ids: Vec<OperationId> = undecided.iter().map(|&one| self.id(one)).collect();
-        let sentence = format!(
-            "whatever the order of the writes of {}, some dependencies form a cycle",
-            enumerate(&ids)
-        );
-        Verdict::Illegal(vec![words::finding(
-            self,
-            "not-serializable",
-            sentence,
-            undecided,
-        )])
-    }
-
-    fn complain(&mut self, anomaly: &str, sentence: String, transactions: &[u32]) {
-        let same = |other: &&Evidence| other.anomaly == anomaly;
-        if self.evidence.iter().filter(same).count() < FINDINGS_MAX {
-            let finding = words::finding(self, anomaly, sentence, transactions);
-            self.evidence.push(finding);
-        }
-    }
-
-    /// A state in words.
-    fn shown(&self, slot: u32) -> String {
-        self.write(slot).map_or_else(
-            || "nil (initially)".to_owned(),
-            |write| at_version(write.value, write.version),
-        )
-    }
-}
-
-/// `3`, or `3 (version 7)`.
-fn at_version(value: &Value, version: Option<Version>) -> String {
-    version.map_or_else(
-        || value.to_string(),
-        |version| format!("{value} (version {version})"),
-    )
-}
-
-impl Explain for History<'_> {
-    fn id(&self, transaction: u32) -> OperationId {
-        self.transactions[transaction as usize].id
-    }
-
-    fn text(&self, transaction: u32) -> String {
-        let ops = self.transactions[transaction as usize].ops.iter();
-        let texts: Vec<String> = ops
-            .map(|op| match op {
-                RegisterOp::Write {
-                    key,
-                    value,
-                    version,
-                } => {
-                    format!("write {key} {}", at_version(value, *version))
-                }
-                RegisterOp::Read {
-                    key, value: None, ..
-                } => format!("read {key} ?"),
-                RegisterOp::Read {
-                    key,
-                    value: Some(value),
-                    version,
-                } => {
-                    format!("read {key} {}", at_version(value, *version))
-                }
-            })
-            .collect();
-        texts.join("; ")
-    }
-
-    fn reason(&self, step: &Arc) -> String {
-        let (from, to) = (self.id(step.from), self.id(step.to));
-        let kind = step.label.kind();
-        let key = step.label.key();
-        let name = self
-            .keys
-            .names
-            .get(key as usize)
-            .map_or(&Value::Nil, |name| *name);
-        let wrote = |transaction| self.shown(self.own_slot(transaction, key));
-        let read = |transaction| {
-            let mut reads = self.reads.iter();
-            let read = reads.find(|read| read.transaction == transaction && read.key == key);
-            read.map_or_else(|| "nil".to_owned(), |read| self.shown(read.slot))
-        };
-        match kind {
-            Kind::Ww => format!(
-                "{from} wrote {name} as {}, before {to} wrote {}",
-                wrote(step.from),
-                wrote(step.to)
-            ),
-            Kind::Wr => format!(
-                "{to} read {name} as {}, which {from} wrote",
-                wrote(step.from)
-            ),
-            Kind::Rw => format!(
-                "{from} read {name} as {}, before {to} wrote {}",
-                read(step.from),
-                wrote(step.to)
-            ),
-            _ => words::order(kind, from, to),
         }
     }
 }

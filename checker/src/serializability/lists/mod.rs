@@ -9,15 +9,17 @@
 //! topological order every read comes after the appends it holds, before the next in its list, and
 //! before those that are in no list; so it reads exactly what a serial execution would give it.
 
+mod explain;
+
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::cycles;
-use super::graph::{Arc, Builder, Kind, index};
+use super::graph::{Builder, Kind, index};
 use super::index::{Keys, Table, hash};
 use super::words::{self, Explain, enumerate, list};
 use super::{ListOp, Options, Transaction, Unusable, order, replay};
 use crate::evidence::{Evidence, Verdict};
-use crate::history::{OperationId, Outcome, Value};
+use crate::history::{Outcome, Value};
 
 /// No position: an append that is in no list.
 const NONE: u32 = u32::MAX;
@@ -42,6 +44,8 @@ struct Base<'a> {
     list: &'a [Value],
     /// Whether the transaction appends to the key.
     appends: bool,
+    /// Whether no complaint was made about it.
+    is_sound: bool,
 }
 
 pub(super) fn check(
@@ -103,6 +107,8 @@ struct History<'a> {
     bases: Vec<Base<'a>>,
     /// The longest base of each key.
     longest: Vec<&'a [Value]>,
+    /// Who read it.
+    longest_readers: Vec<u32>,
     /// The order of each key's observed appends.
     chains: Vec<Vec<u32>>,
     evidence: Vec<Evidence>,
@@ -123,6 +129,7 @@ impl<'a> History<'a> {
             happened: vec![false; transactions.len()],
             bases: Vec::new(),
             longest: Vec::new(),
+            longest_readers: Vec::new(),
             chains: Vec::new(),
             evidence: Vec::new(),
             covered: Vec::new(),
@@ -131,6 +138,7 @@ impl<'a> History<'a> {
             history.number_ops(index(number), transaction)?;
         }
         history.longest = vec![&[]; history.keys.len()];
+        history.longest_readers = vec![0; history.keys.len()];
         history.find_bases();
         Ok(history)
     }
@@ -244,6 +252,7 @@ impl<'a> History<'a> {
                         key,
                         list,
                         appends: *appended > 0,
+                        is_sound: true,
                     });
                     true
                 }
@@ -262,7 +271,12 @@ impl<'a> History<'a> {
 
     /// Takes note that a base was seen: who wrote what is new in it happened.
     fn observe(&mut self, base: usize, pending: &mut Vec<u32>) {
-        let Base { key, list, .. } = self.bases[base];
+        let Base {
+            transaction,
+            key,
+            list,
+            ..
+        } = self.bases[base];
         let longest = &mut self.longest[key as usize];
         let known = if list.starts_with(longest) {
             longest.len()
@@ -273,6 +287,7 @@ impl<'a> History<'a> {
         };
         if list.len() > longest.len() {
             *longest = list;
+            self.longest_readers[key as usize] = transaction;
         }
         for element in &list[known..] {
             let Some(append) = self.append_of(key, element) else {
@@ -369,16 +384,13 @@ impl<'a> History<'a> {
             key,
             list: seen,
             appends,
+            ..
         } = self.bases[base];
         let name = self.keys.names[key as usize];
         let longest = self.longest[key as usize];
         if !longest.starts_with(seen) {
             if self.judge_list(base) {
-                let other = self
-                    .bases
-                    .iter()
-                    .find(|other| other.key == key && std::ptr::eq(other.list, longest));
-                let other = other.map_or(transaction, |other| other.transaction);
+                let other = self.longest_readers[key as usize];
                 let sentence = format!(
                     "{} read {name} as {} and {} as {}: neither can have grown from the other",
                     self.id(transaction),
@@ -388,7 +400,7 @@ impl<'a> History<'a> {
                 );
                 self.complain("incompatible-order", sentence, &[transaction, other]);
             }
-            self.bases[base].transaction = NONE;
+            self.bases[base].is_sound = false;
             return;
         }
         if appends {
@@ -401,7 +413,7 @@ impl<'a> History<'a> {
                     self.id(transaction)
                 );
                 self.complain("internal", sentence, &[transaction]);
-                self.bases[base].transaction = NONE;
+                self.bases[base].is_sound = false;
                 return;
             }
         }
@@ -416,7 +428,10 @@ impl<'a> History<'a> {
                 element,
                 ..
             } = self.appends[last as usize];
-            if !is_last && self.happened[writer as usize] {
+            let holds_last = self.appends_of(writer).any(|append| {
+                append.key == key && append.is_last && (append.position as usize) < seen.len()
+            });
+            if !is_last && !holds_last && self.happened[writer as usize] {
                 let sentence = format!(
                     "{} read {name} as {} up to {element}, after which {} appended more",
                     self.id(transaction),
@@ -424,7 +439,7 @@ impl<'a> History<'a> {
                     self.id(writer),
                 );
                 self.complain("G1b", sentence, &[transaction, writer]);
-                self.bases[base].transaction = NONE;
+                self.bases[base].is_sound = false;
             }
         }
     }
@@ -439,8 +454,9 @@ impl<'a> History<'a> {
                 key,
                 list: seen,
                 appends,
+                is_sound,
             } = self.bases[base];
-            if !appends || transaction == NONE {
+            if !appends || !is_sound {
                 continue;
             }
             let length = index(seen.len());
@@ -512,7 +528,7 @@ impl<'a> History<'a> {
             .iter()
             .map(|writer| writer.iter().map(|&writer| (writer, Kind::Ww)).collect())
             .collect();
-        for base in self.bases.iter().filter(|base| base.transaction != NONE) {
+        for base in self.bases.iter().filter(|base| base.is_sound) {
             let (before, after) = self.chains[base.key as usize].split_at(base.list.len());
             if let Some(writer) = before.iter().rev().find_map(|&append| valid(append)) {
                 builder.add(writer, base.transaction, Kind::Wr, base.key);
@@ -549,75 +565,6 @@ impl<'a> History<'a> {
         if self.evidence.iter().filter(same).count() < FINDINGS_MAX {
             let finding = words::finding(self, anomaly, sentence, transactions);
             self.evidence.push(finding);
-        }
-    }
-}
-
-impl Explain for History<'_> {
-    fn id(&self, transaction: u32) -> OperationId {
-        self.transactions[transaction as usize].id
-    }
-
-    fn text(&self, transaction: u32) -> String {
-        let ops = self.transactions[transaction as usize].ops.iter();
-        let texts: Vec<String> = ops
-            .map(|op| match op {
-                ListOp::Append { key, element } => format!("append {key} {element}"),
-                ListOp::Read { key, list: None } => format!("read {key} ?"),
-                ListOp::Read {
-                    key,
-                    list: Some(read),
-                } => {
-                    format!("read {key} {}", list(read.iter()))
-                }
-            })
-            .collect();
-        texts.join("; ")
-    }
-
-    fn reason(&self, step: &Arc) -> String {
-        let (from, to) = (self.id(step.from), self.id(step.to));
-        let kind = step.label.kind();
-        let key = step.label.key();
-        let Some(name) = self.keys.names.get(key as usize) else {
-            return words::order(kind, from, to);
-        };
-        let of = |transaction| self.appends_of(transaction).filter(move |a| a.key == key);
-        let first = of(step.to)
-            .min_by_key(|append| append.position)
-            .map(|a| a.element);
-        let last = of(step.from).filter(|append| append.position != NONE);
-        let last = last.max_by_key(|append| append.position).map(|a| a.element);
-        let base_of = |transaction| {
-            let mut bases = self.bases.iter();
-            bases.find(|base| base.transaction == transaction && base.key == key)
-        };
-        let nil = &Value::Nil;
-        match kind {
-            Kind::Ww => format!(
-                "{from} appended {} to {name} before {to} appended {}",
-                last.unwrap_or(nil),
-                first.unwrap_or(nil)
-            ),
-            Kind::Wr => {
-                let seen = base_of(step.to).map_or(&[][..], |base| base.list);
-                let element = of(step.from).map(|append| append.element);
-                let element = element.filter(|&element| seen.contains(element)).last();
-                format!(
-                    "{to} read {name} as {} with {} that {from} appended",
-                    list(seen.iter()),
-                    element.unwrap_or(nil)
-                )
-            }
-            Kind::Rw => {
-                let seen = base_of(step.from).map_or(&[][..], |base| base.list);
-                format!(
-                    "{from} read {name} as {}, without {} that {to} appended",
-                    list(seen.iter()),
-                    first.unwrap_or(nil)
-                )
-            }
-            _ => words::order(kind, from, to),
         }
     }
 }
