@@ -149,7 +149,7 @@ fn simulate<M>(
         .map(|_| State::Idle)
         .collect();
     let mut names: Vec<i64> = (0..).take(states.len()).collect();
-    let mut next_name = names.len() as i64;
+    let mut new_names = (0..).skip(names.len());
     let (mut tick, mut ended) = (0, 0);
     while ended < parameters.transactions {
         let process = random.usize(..states.len());
@@ -192,8 +192,7 @@ fn simulate<M>(
             State::Done(number) => {
                 let transaction = &mut transactions[number];
                 if transaction.outcome == Outcome::Unknown {
-                    names[process] = next_name;
-                    next_name += 1;
+                    names[process] = new_names.next().unwrap_or_default();
                 } else if let Some(interval) = &mut transaction.interval {
                     interval.ret = tick;
                     tick += 1;
@@ -229,15 +228,13 @@ struct Planner {
 
 impl Planner {
     fn new(parameters: &Parameters) -> Self {
-        let keys: Vec<(i64, usize)> = (0..)
-            .take(parameters.keys.max(1))
-            .map(|key| (key, 0))
-            .collect();
+        let count = parameters.keys.max(1);
+        let keys = (0..).take(count).map(|key| (key, 0)).collect();
         Self {
             ops: parameters.ops,
             writes_per_key: parameters.writes_per_key.max(1),
-            next_key: keys.len() as i64,
             keys,
+            next_key: (0..).nth(count).unwrap_or_default(),
             next_value: 0,
         }
     }

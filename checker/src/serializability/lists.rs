@@ -42,6 +42,8 @@ struct Base<'a> {
     list: &'a [Value],
     /// Whether the transaction appends to the key.
     appends: bool,
+    /// Whether no complaint was made about it.
+    is_sound: bool,
 }
 
 pub(super) fn check(
@@ -103,6 +105,8 @@ struct History<'a> {
     bases: Vec<Base<'a>>,
     /// The longest base of each key.
     longest: Vec<&'a [Value]>,
+    /// Who read it.
+    longest_readers: Vec<u32>,
     /// The order of each key's observed appends.
     chains: Vec<Vec<u32>>,
     evidence: Vec<Evidence>,
@@ -123,6 +127,7 @@ impl<'a> History<'a> {
             happened: vec![false; transactions.len()],
             bases: Vec::new(),
             longest: Vec::new(),
+            longest_readers: Vec::new(),
             chains: Vec::new(),
             evidence: Vec::new(),
             covered: Vec::new(),
@@ -131,6 +136,7 @@ impl<'a> History<'a> {
             history.number_ops(index(number), transaction)?;
         }
         history.longest = vec![&[]; history.keys.len()];
+        history.longest_readers = vec![0; history.keys.len()];
         history.find_bases();
         Ok(history)
     }
@@ -244,6 +250,7 @@ impl<'a> History<'a> {
                         key,
                         list,
                         appends: *appended > 0,
+                        is_sound: true,
                     });
                     true
                 }
@@ -262,7 +269,12 @@ impl<'a> History<'a> {
 
     /// Takes note that a base was seen: who wrote what is new in it happened.
     fn observe(&mut self, base: usize, pending: &mut Vec<u32>) {
-        let Base { key, list, .. } = self.bases[base];
+        let Base {
+            transaction,
+            key,
+            list,
+            ..
+        } = self.bases[base];
         let longest = &mut self.longest[key as usize];
         let known = if list.starts_with(longest) {
             longest.len()
@@ -273,6 +285,7 @@ impl<'a> History<'a> {
         };
         if list.len() > longest.len() {
             *longest = list;
+            self.longest_readers[key as usize] = transaction;
         }
         for element in &list[known..] {
             let Some(append) = self.append_of(key, element) else {
@@ -369,16 +382,13 @@ impl<'a> History<'a> {
             key,
             list: seen,
             appends,
+            ..
         } = self.bases[base];
         let name = self.keys.names[key as usize];
         let longest = self.longest[key as usize];
         if !longest.starts_with(seen) {
             if self.judge_list(base) {
-                let other = self
-                    .bases
-                    .iter()
-                    .find(|other| other.key == key && std::ptr::eq(other.list, longest));
-                let other = other.map_or(transaction, |other| other.transaction);
+                let other = self.longest_readers[key as usize];
                 let sentence = format!(
                     "{} read {name} as {} and {} as {}: neither can have grown from the other",
                     self.id(transaction),
@@ -388,7 +398,7 @@ impl<'a> History<'a> {
                 );
                 self.complain("incompatible-order", sentence, &[transaction, other]);
             }
-            self.bases[base].transaction = NONE;
+            self.bases[base].is_sound = false;
             return;
         }
         if appends {
@@ -401,7 +411,7 @@ impl<'a> History<'a> {
                     self.id(transaction)
                 );
                 self.complain("internal", sentence, &[transaction]);
-                self.bases[base].transaction = NONE;
+                self.bases[base].is_sound = false;
                 return;
             }
         }
@@ -416,7 +426,10 @@ impl<'a> History<'a> {
                 element,
                 ..
             } = self.appends[last as usize];
-            if !is_last && self.happened[writer as usize] {
+            let holds_last = self.appends_of(writer).any(|append| {
+                append.key == key && append.is_last && (append.position as usize) < seen.len()
+            });
+            if !is_last && !holds_last && self.happened[writer as usize] {
                 let sentence = format!(
                     "{} read {name} as {} up to {element}, after which {} appended more",
                     self.id(transaction),
@@ -424,7 +437,7 @@ impl<'a> History<'a> {
                     self.id(writer),
                 );
                 self.complain("G1b", sentence, &[transaction, writer]);
-                self.bases[base].transaction = NONE;
+                self.bases[base].is_sound = false;
             }
         }
     }
@@ -439,8 +452,9 @@ impl<'a> History<'a> {
                 key,
                 list: seen,
                 appends,
+                is_sound,
             } = self.bases[base];
-            if !appends || transaction == NONE {
+            if !appends || !is_sound {
                 continue;
             }
             let length = index(seen.len());
@@ -512,7 +526,7 @@ impl<'a> History<'a> {
             .iter()
             .map(|writer| writer.iter().map(|&writer| (writer, Kind::Ww)).collect())
             .collect();
-        for base in self.bases.iter().filter(|base| base.transaction != NONE) {
+        for base in self.bases.iter().filter(|base| base.is_sound) {
             let (before, after) = self.chains[base.key as usize].split_at(base.list.len());
             if let Some(writer) = before.iter().rev().find_map(|&append| valid(append)) {
                 builder.add(writer, base.transaction, Kind::Wr, base.key);

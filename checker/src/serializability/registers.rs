@@ -21,6 +21,8 @@ use crate::history::{OperationId, Outcome, Value};
 pub(super) const NONE: u32 = u32::MAX;
 /// Pieces of evidence of what single reads show, per check and anomaly.
 const FINDINGS_MAX: usize = 4;
+/// Reads that no state explains whose names are looked for.
+const COMPLAINTS_MAX: usize = 256;
 
 /// A write of the history.
 struct Write<'a> {
@@ -147,8 +149,11 @@ pub(super) fn check(
     if history.is_settled() {
         return Ok(replay::verdict(replayed(topological)));
     }
-    let ids: Vec<u64> = transactions.iter().map(|one| one.id.0 as u64).collect();
-    let problem = history.problem(&graph, &ids);
+    let mut priorities: Vec<u64> = transactions.iter().map(|one| one.id.0 as u64).collect();
+    for &last in &history.assumed {
+        priorities[last as usize] = u64::MAX;
+    }
+    let problem = history.problem(&graph, &priorities);
     if polygraph::greedy(&problem).is_some_and(|witness| replayed(witness).is_ok()) {
         return Ok(Verdict::Ok);
     }
@@ -175,13 +180,12 @@ struct History<'a> {
     /// In the order of transactions and calls.
     writes: Vec<Write<'a>>,
     write_starts: Vec<u32>,
-    /// Writes by key and value; last writes that did not fail by key and version.
+    /// Writes by key and value.
     values: Table,
-    versions: Table,
-    /// The version with which a key was read as absent before any write.
-    initial_versions: HashMap<u32, Version>,
     /// Which transactions happened.
     happened: Vec<bool>,
+    /// Those of them that need not have.
+    assumed: Vec<u32>,
     /// Reads and what they came from: `slot` is a write until the writes are placed.
     sources: Vec<(u32, u32, Source)>,
     uncertain: Vec<(u32, u32, Vec<Source>)>,
@@ -191,6 +195,8 @@ struct History<'a> {
     slot_of_write: Vec<u32>,
     write_of_slot: Vec<u32>,
     evidence: Vec<Evidence>,
+    /// Reads that no state explains.
+    complaints: usize,
     /// Transactions of evidence that is a cycle as well.
     covered: Vec<u32>,
 }
@@ -205,9 +211,8 @@ impl<'a> History<'a> {
             writes: Vec::new(),
             write_starts: vec![0],
             values: Table::default(),
-            versions: Table::default(),
-            initial_versions: HashMap::new(),
             happened: vec![false; transactions.len()],
+            assumed: Vec::new(),
             sources: Vec::new(),
             uncertain: Vec::new(),
             reads: Vec::new(),
@@ -216,6 +221,7 @@ impl<'a> History<'a> {
             slot_of_write: Vec::new(),
             write_of_slot: Vec::new(),
             evidence: Vec::new(),
+            complaints: 0,
             covered: Vec::new(),
         };
         for (number, transaction) in transactions.iter().enumerate() {
@@ -256,11 +262,10 @@ impl<'a> History<'a> {
             let write = &self.writes[place];
             let by_value = hash(key, write.value);
             if write.is_last && transaction.outcome != Outcome::Failed {
-                if let Some(version) = write.version {
-                    self.versions.insert(hash(key, &version), index(place));
-                } else if self.writes_of(key, write.value).any(|other| {
+                let twin = self.writes_of(key, write.value).any(|other| {
                     other.is_last && other.version.is_none() && !self.failed(other.transaction)
-                }) {
+                });
+                if write.version.is_none() && twin {
                     return Err(Unusable {
                         id: transaction.id,
                         reason: format!(
@@ -275,6 +280,10 @@ impl<'a> History<'a> {
         self.op_starts.push(index(self.op_keys.len()));
         self.write_starts.push(index(self.writes.len()));
         Ok(())
+    }
+
+    fn is_ok(&self, transaction: u32) -> bool {
+        self.transactions[transaction as usize].outcome == Outcome::Ok
     }
 
     fn failed(&self, transaction: u32) -> bool {
@@ -385,20 +394,6 @@ impl<'a> History<'a> {
         value: &'a Value,
         version: Option<Version>,
     ) -> Option<Source> {
-        let named = version.and_then(|version| {
-            self.versions.find(hash(key, &version), |write| {
-                let write = &self.writes[write as usize];
-                write.key == key && write.version == Some(version)
-            })
-        });
-        if let Some(write) = named {
-            let found = &self.writes[write as usize];
-            if found.value == value && found.transaction != reader {
-                return Some(Some(write));
-            }
-            self.complain_about(reader, key, value, version);
-            return None;
-        }
         let mut sources: Vec<Source> = self
             .numbers_of(key, value)
             .filter(|&write| {
@@ -406,12 +401,19 @@ impl<'a> History<'a> {
                 write.is_last
                     && write.transaction != reader
                     && !self.failed(write.transaction)
-                    && (version.is_none() || write.version.is_none())
+                    && (version.is_none() || write.version.is_none() || write.version == version)
             })
             .map(Some)
             .collect();
-        let initial = self.initial_versions.get(&key).copied();
-        if *value == Value::Nil && (version.is_none() || initial.is_none() || initial == version) {
+        // One that happened and has the version is it, whatever others are said to have.
+        let certain = sources.iter().flatten().find(|&&write| {
+            let write = &self.writes[write as usize];
+            version.is_some() && write.version == version && self.is_ok(write.transaction)
+        });
+        if let Some(&certain) = certain {
+            return Some(Some(certain));
+        }
+        if *value == Value::Nil && version.is_none() {
             sources.push(None);
         }
         match (sources.as_slice(), version) {
@@ -419,20 +421,32 @@ impl<'a> History<'a> {
                 self.complain_about(reader, key, value, version);
                 None
             }
-            (&[source], Some(version)) => {
-                if let Some(write) = source {
-                    self.writes[write as usize].version = Some(version);
-                    self.versions.insert(hash(key, &version), write);
-                } else {
-                    self.initial_versions.insert(key, version);
-                }
-                Some(source)
+            (&[Some(write)], Some(version)) => {
+                self.writes[write as usize].version = Some(version);
+                Some(Some(write))
             }
-            (&[source], None) => Some(source),
+            (&[source], _) => Some(source),
             _ => {
+                for &write in sources.iter().flatten() {
+                    self.assume(self.writes[write as usize].transaction);
+                }
                 self.uncertain.push((reader, key, sources));
                 None
             }
+        }
+    }
+
+    /// Lets a transaction with unknown outcome happen that somebody may have read. Nothing is lost:
+    /// as it read nothing and no version is known of it, it can always come last.
+    fn assume(&mut self, transaction: u32) {
+        let says_nothing = |op: &RegisterOp| match op {
+            RegisterOp::Write { version, .. } => version.is_none(),
+            RegisterOp::Read { value, .. } => value.is_none(),
+        };
+        let place = transaction as usize;
+        if !self.happened[place] && self.transactions[place].ops.iter().all(says_nothing) {
+            self.happened[place] = true;
+            self.assumed.push(transaction);
         }
     }
 
@@ -444,6 +458,10 @@ impl<'a> History<'a> {
         value: &'a Value,
         version: Option<Version>,
     ) {
+        self.complaints += 1;
+        if self.complaints > COMPLAINTS_MAX {
+            return;
+        }
         let candidates: Vec<(u32, bool)> = self
             .writes_of(key, value)
             .map(|write| (write.transaction, write.is_last))
@@ -453,11 +471,9 @@ impl<'a> History<'a> {
         let inner = candidates.iter().find(|one| !one.1 && !failed(one));
         let other = candidates.iter().find(|one| one.1 && !failed(one));
         let aborted = candidates.iter().find(failed);
-        let same_version = version.and_then(|version| {
-            self.versions.find(hash(key, &version), |write| {
-                let write = &self.writes[write as usize];
-                write.key == key && write.version == Some(version)
-            })
+        let same_version = self.writes.iter().find(|write| {
+            let is_it = write.key == key && write.version == version && write.is_last;
+            is_it && version.is_some() && !self.failed(write.transaction)
         });
         let what = format!(
             "{} read {} as {}",
@@ -479,7 +495,6 @@ impl<'a> History<'a> {
                 Some(writer),
             )
         } else if let Some(write) = same_version {
-            let write = &self.writes[write as usize];
             let (id, value) = (self.id(write.transaction), write.value);
             let sentence = format!("{what}, but at this version {id} wrote {value}");
             ("version-reuse", sentence, Some(write.transaction))
@@ -494,9 +509,6 @@ impl<'a> History<'a> {
                 format!("{what}, a write of the failed {id}"),
                 Some(writer),
             )
-        } else if *value == Value::Nil {
-            let sentence = format!("{what}, but the initial absence has another version");
-            ("version-reuse", sentence, None)
         } else {
             ("garbage-read", format!("{what}, which nobody wrote"), None)
         };
@@ -587,22 +599,11 @@ impl<'a> History<'a> {
             .map(|&write| &self.writes[write as usize])
     }
 
-    /// One version must be one write, and come after the initial state's.
+    /// One version must be one write.
     fn judge_versions(&mut self) {
         for key in 0..self.slots.keys() {
             let name = self.keys.names[key as usize];
             let placed = self.slots.placed(key);
-            let first = self.write(placed.start).filter(|_| !placed.is_empty());
-            if let (Some(first), Some(initial)) = (first, self.initial_versions.get(&key))
-                && first.version <= Some(*initial)
-            {
-                let writer = first.transaction;
-                let id = self.id(writer);
-                let sentence = format!(
-                    "{name} was absent at version {initial}, but {id} wrote it at one before"
-                );
-                self.complain("cyclic-versions", sentence, &[writer]);
-            }
             for slot in placed.skip(1) {
                 let (Some(one), Some(two)) = (self.write(slot - 1), self.write(slot)) else {
                     continue;

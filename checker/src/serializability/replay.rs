@@ -67,7 +67,8 @@ impl<'a> Register<'a> {
         if let Some(known) = self.version {
             return known == version;
         }
-        let grows = self.greatest.is_none_or(|greatest| greatest < version);
+        let grows =
+            self.writer.is_some() && self.greatest.is_none_or(|greatest| greatest < version);
         self.version = Some(version);
         self.greatest = Some(version);
         grows

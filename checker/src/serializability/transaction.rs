@@ -58,8 +58,8 @@ pub enum RegisterOp {
         /// What was read: [`Value::Nil`] if the register is absent, as all are initially; `None` if
         /// the answer is not known, which then says nothing, even with a version.
         value: Option<Value>,
-        /// The version of what was read; `None` if none is known. Not looked at where the
-        /// transaction reads its own write.
+        /// The version of what was read; `None` if none is known, and for the initial absence, which
+        /// has none. Not looked at where the transaction reads its own write.
         version: Option<Version>,
     },
 }

@@ -51,10 +51,14 @@ pub(super) fn cycle(explain: &impl Explain, cycle: &Cycle) -> Evidence {
         .iter()
         .map(|step| explain.id(step.from))
         .collect();
-    let chain: String = ids.iter().map(|id| format!("{id} before ")).collect();
+    let chain: Vec<String> = ids
+        .iter()
+        .chain(&ids[..1])
+        .map(OperationId::to_string)
+        .collect();
     let sentence = format!(
-        "{chain}{}: no order of {} has all of it, {}",
-        ids[0],
+        "{}: no order of {} has all of it, {}",
+        chain.join(" before "),
         enumerate(&ids),
         meaning(&cycle.name),
     );

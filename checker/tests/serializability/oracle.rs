@@ -32,9 +32,11 @@ impl Database for Lists {
     }
 }
 
-/// Of each register its value, its version once that is known, and the greatest version so far.
+/// Of a register its value, its version once that is known, and the greatest version so far.
+type State = (Option<Value>, Option<Version>, Option<Version>);
+
 #[derive(Clone, Default)]
-struct Registers(BTreeMap<Value, (Value, Option<Version>, Option<Version>)>);
+struct Registers(BTreeMap<Value, State>);
 
 impl Database for Registers {
     type Op = RegisterOp;
@@ -63,13 +65,16 @@ impl Database for Registers {
                         continue;
                     }
                     let state = self.0.entry(key.clone()).or_default();
-                    if state.0 != *value {
+                    if state.0.as_ref().unwrap_or(&Value::Nil) != value {
+                        return false;
+                    }
+                    // The initial absence has no version.
+                    if state.0.is_none() && version.is_some() {
                         return false;
                     }
                     match (state.1, *version) {
-                        (_, None) => {}
                         (Some(known), Some(version)) if known != version => return false,
-                        (Some(_), Some(_)) => {}
+                        (_, None) | (Some(_), Some(_)) => {}
                         (None, Some(version)) => {
                             if state.2.is_some_and(|greatest| greatest >= version) {
                                 return false;
@@ -85,7 +90,7 @@ impl Database for Registers {
             if version.is_some() && state.2 >= version {
                 return false;
             }
-            *state = (value.clone(), version, version.or(state.2));
+            *state = (Some(value.clone()), version, version.or(state.2));
         }
         true
     }

@@ -4,8 +4,9 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 use trandb_checker::Verdict;
+use trandb_checker::history::Outcome;
 use trandb_checker::serializability::{
-    Consistency, Options, Transaction, Unusable, check_list_append, check_registers,
+    Consistency, Options, RegisterOp, Transaction, Unusable, check_list_append, check_registers,
 };
 
 use crate::oracle::{lists_are_legal, registers_are_legal};
@@ -23,17 +24,21 @@ fn agree<M: Debug>(
     verdict: Result<Verdict, Unusable>,
     is_legal: bool,
     consistency: Consistency,
+    may_be_undecided: bool,
 ) -> Result<(), TestCaseError> {
     let Ok(verdict) = verdict else {
         return Err(TestCaseError::reject("too little is said"));
     };
     match &verdict {
-        Verdict::Ok => prop_assert!(is_legal, "{consistency:?}: not legal: {history:#?}"),
+        Verdict::Ok => prop_assert!(is_legal, "{consistency:?}: not legal: {history:?}"),
         Verdict::Unknown(reason) => {
-            return Err(TestCaseError::fail(format!("{reason}: {history:#?}")));
+            prop_assert!(may_be_undecided, "{reason}: {history:?}");
         }
         Verdict::Illegal(evidence) => {
-            prop_assert!(!is_legal, "{consistency:?}: legal: {evidence:#?}\n{history:#?}");
+            prop_assert!(
+                !is_legal,
+                "{consistency:?}: legal: {evidence:?}\n{history:?}"
+            );
             for one in evidence {
                 prop_assert!(!one.sentence.is_empty() && !one.operations.is_empty());
                 for (edge, next) in one.edges.iter().zip(one.edges.iter().cycle().skip(1)) {
@@ -50,14 +55,32 @@ fn registers_agree(seed: u64, versions: Versions) -> Result<(), TestCaseError> {
     for consistency in CONSISTENCIES {
         let verdict = check_registers(&history, &Options::new(consistency));
         let is_legal = registers_are_legal(&history, consistency);
-        agree(&history, verdict, is_legal, consistency)?;
+        // Documented: something is known of what an open transaction did.
+        let is_odd = history
+            .iter()
+            .any(|one| one.outcome == Outcome::Unknown && one.ops.iter().any(says_something));
+        let may_be_undecided = versions == Versions::Some && is_odd;
+        agree(&history, verdict, is_legal, consistency, may_be_undecided)?;
     }
     Ok(())
 }
 
+fn says_something(op: &RegisterOp) -> bool {
+    match op {
+        RegisterOp::Write { version, .. } => version.is_some(),
+        RegisterOp::Read { value, .. } => value.is_some(),
+    }
+}
+
+/// How many histories each property looks at; more by the usual variable.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|cases| cases.parse().ok()).unwrap_or(10_000)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 10_000,
+        cases: cases(),
         max_global_rejects: 1_000_000,
         ..ProptestConfig::default()
     })]
@@ -67,7 +90,8 @@ proptest! {
         let history = small::lists(seed);
         for consistency in CONSISTENCIES {
             let verdict = check_list_append(&history, &Options::new(consistency));
-            agree(&history, verdict, lists_are_legal(&history, consistency), consistency)?;
+            let is_legal = lists_are_legal(&history, consistency);
+            agree(&history, verdict, is_legal, consistency, false)?;
         }
     }
 

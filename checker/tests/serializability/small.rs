@@ -61,11 +61,11 @@ pub(crate) fn registers(seed: u64, versions: Versions) -> Vec<Transaction<Regist
             *value = None;
         }
     });
-    if removes && versions != Versions::None {
-        remove_some(&mut history, &mut random, versions == Versions::Some);
-    }
     for _ in 0..random.usize(..4) {
         change_register(&mut history, &mut random);
+    }
+    if removes && versions != Versions::None {
+        remove_some(&mut history, &mut random, versions == Versions::Some);
     }
     history
 }
@@ -94,6 +94,15 @@ fn forget<M>(
 
 /// Turns the writes of a value into removals, wherever that value was read.
 fn remove_some(history: &mut [Transaction<RegisterOp>], random: &mut Rng, versionless: bool) {
+    let unknown = history
+        .iter_mut()
+        .filter(|one| one.outcome == Outcome::Unknown);
+    for op in unknown.flat_map(|one| &mut one.ops) {
+        match op {
+            RegisterOp::Write { version, .. } => *version = None,
+            RegisterOp::Read { value, .. } => *value = None,
+        }
+    }
     let mut removed = Vec::new();
     for op in history.iter_mut().flat_map(|one| &mut one.ops) {
         if let RegisterOp::Write { value, version, .. } = op
@@ -161,10 +170,10 @@ fn change_list(history: &mut [Transaction<ListOp>], random: &mut Rng) {
     }
     let place = random.usize(..lists.len());
     let other = lists[random.usize(..lists.len())].clone();
-    let list = &mut lists[place];
+    let list = &mut *lists[place];
     match random.u8(..5) {
         0 => drop(list.pop()),
-        1 => **list = other,
+        1 => *list = other,
         2 if list.len() > 1 => {
             let at = random.usize(1..list.len());
             list.swap(at, at - 1);
@@ -183,10 +192,7 @@ fn change_register(history: &mut [Transaction<RegisterOp>], random: &mut Rng) {
             RegisterOp::Read { .. } => None,
         })
         .collect();
-    let mut ops: Vec<&mut RegisterOp> = history
-        .iter_mut()
-        .flat_map(|one| &mut one.ops)
-        .collect();
+    let mut ops: Vec<&mut RegisterOp> = history.iter_mut().flat_map(|one| &mut one.ops).collect();
     if ops.is_empty() || random.u8(..4) == 0 {
         return change_any(history, random);
     }
