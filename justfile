@@ -41,9 +41,9 @@ _fuzz-target TARGET SECONDS:
         fuzz/target/found/{{ TARGET }} fuzz/corpus/{{ TARGET }} fuzz/regressions/{{ TARGET }} \
         -- -max_total_time={{ SECONDS }} -timeout=10 -print_final_stats=1 -verbosity=0
 
-# Measure against the goals that need nothing installed
+# Measure against the goals that need nothing installed; `just bench checker`: the checkers
 bench *FLAGS: _bench-build
-    {{ target_dir }}/release/trandb-bench goals {{ FLAGS }}
+    {{ target_dir }}/release/trandb-bench {{ FLAGS }}
 
 # Measure against Redis, memcached, nginx, webdis and etcd, as far as they are installed
 bench-peers *FLAGS: _bench-build

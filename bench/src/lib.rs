@@ -4,8 +4,8 @@
 //! of two servers; a method that only ever compares adjacent windows; verdicts. How to run it and
 //! what was measured: `docs/performance.md`.
 //!
-//! What this is not: a test of correctness (answers are checked, histories are not), and no
-//! benchmark of pure functions.
+//! What this is not: a test of correctness (answers are checked, histories are not). Pure code is
+//! measured only where it has a goal: the shards by themselves, and the [`checker`].
 //!
 //! Reading order: [`workload`] (what is sent), [`protocol`] (how it looks), [`load`] (when it is
 //! sent), [`process`] and [`servers`] (against whom), [`compare`] and [`stats`] (what follows).
@@ -17,6 +17,7 @@
 )]
 
 pub mod baseline;
+pub mod checker;
 pub mod compare;
 pub mod goals;
 pub mod instructions;

@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use trandb_bench::{
     baseline::Baseline,
+    checker,
     compare::Settings,
     goals,
     load::{self, Load, Pace},
@@ -22,10 +23,13 @@ use trandb_bench::{
 
 /// Measures `TranDB`: ratios to other servers in adjacent windows, every answer checked.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    /// Without a command, the goals are measured.
+    #[command(flatten)]
+    goals: Measure,
 }
 
 #[derive(Subcommand)]
@@ -43,6 +47,10 @@ enum Command {
     ///
     /// The default number of shards is chosen from this table.
     Shards(Measure),
+    /// Measure the checkers on recorded and on generated histories
+    ///
+    /// Porcupine is run beside them where Go and its module are installed.
+    Checker(checker::Arguments),
     /// Send a load to a running server and print latencies
     ///
     /// All keys are put first, unless --no-fill says that they are there already.
@@ -127,7 +135,8 @@ struct LoadArguments {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    let Arguments { command, goals } = Arguments::parse();
+    match run(command.unwrap_or(Command::Goals(goals))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -141,6 +150,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Baseline { kind, listen } => serve(kind, listen).map(|()| true),
+        Command::Checker(arguments) => checker::run(&arguments),
         Command::Load(arguments) => load(&arguments),
         Command::Goals(arguments) => measure(arguments, goals::own),
         Command::Peers(arguments) => measure(arguments, goals::peers),

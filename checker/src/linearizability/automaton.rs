@@ -4,7 +4,7 @@
 //! With many different operations a table would be larger than the search, so the model is then
 //! asked each time. Tests: those of the search.
 
-use std::hash::BuildHasher as _;
+use std::{borrow::Cow, hash::BuildHasher as _};
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
@@ -32,7 +32,7 @@ const CLASSES_IN_TABLE_MAX: usize = 256;
 /// States and operations of one part of a history.
 pub(super) struct Automaton<'m, M: Model> {
     model: &'m M,
-    classes: Vec<&'m M::Op>,
+    classes: Vec<Cow<'m, M::Op>>,
     states: Vec<M::State>,
     numbers: HashTable<State>,
     hasher: FixedState,
@@ -46,15 +46,22 @@ impl<'m, M: Model> Automaton<'m, M> {
     pub(super) fn new(model: &'m M, operations: &[&'m Operation<M::Op>]) -> (Self, Vec<Class>) {
         let mut numbers = HashMap::with_hasher(FixedState::default());
         let mut classes = Vec::new();
-        let class_of = operations
-            .iter()
-            .map(|operation| {
-                *numbers.entry(&operation.op).or_insert_with(|| {
-                    classes.push(&operation.op);
-                    number(classes.len() - 1)
-                })
+        let mut class_of = |op: Cow<'m, M::Op>| {
+            *numbers.entry(op).or_insert_with_key(|op| {
+                classes.push(op.clone());
+                number(classes.len() - 1)
             })
-            .collect();
+        };
+        let class = match model.refine(operations) {
+            Some(refined) => refined
+                .into_iter()
+                .map(|op| class_of(Cow::Owned(op)))
+                .collect(),
+            None => operations
+                .iter()
+                .map(|o| class_of(Cow::Borrowed(&o.op)))
+                .collect(),
+        };
         let mut automaton = Self {
             model,
             classes,
@@ -65,7 +72,7 @@ impl<'m, M: Model> Automaton<'m, M> {
             steps: 0,
         };
         automaton.intern(model.initial());
-        (automaton, class_of)
+        (automaton, class)
     }
 
     /// Where `class` leads from `state`; [`ILLEGAL`] if it cannot have been answered so.
@@ -103,7 +110,7 @@ impl<'m, M: Model> Automaton<'m, M> {
     fn ask(&mut self, state: State, class: Class) -> State {
         let next = self
             .model
-            .step(&self.states[state as usize], self.classes[class as usize]);
+            .step(&self.states[state as usize], &self.classes[class as usize]);
         next.map_or(ILLEGAL, |next| self.intern(next))
     }
 

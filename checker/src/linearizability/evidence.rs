@@ -17,6 +17,9 @@ use crate::{
     history::{Interval, OperationId},
 };
 
+/// The one thing that can be wrong here.
+pub(super) const ANOMALY: &str = "not-linearizable";
+
 /// What all attempts at relaxing may take, in transitions: well under a second.
 const STEPS_MAX: u64 = 10_000_000;
 
@@ -42,6 +45,26 @@ pub(super) fn gather<M: Model>(model: &M, part: &[&Operation<M::Op>], fault: &Fa
     core.push(stuck);
     core.sort_unstable_by_key(|place| part[*place].interval.call);
     present(model, part, stuck, &core)
+}
+
+/// Only the operation that cannot be placed.
+pub(super) fn name<M: Model>(model: &M, part: &[&Operation<M::Op>], fault: &Fault) -> Evidence {
+    let stuck = match fault {
+        Fault::Stuck(stuck) => *stuck,
+        Fault::Core(core) => core[0],
+    };
+    let Operation { id, op, .. } = part[stuck];
+    let text = model.describe(op);
+    Evidence {
+        anomaly: ANOMALY.into(),
+        sentence: format!("{id} ({text}) cannot be placed."),
+        operations: vec![Shown {
+            id: *id,
+            text,
+            offending: true,
+        }],
+        edges: Vec::new(),
+    }
 }
 
 /// Places of what was called before the return of `stuck`: the search was stuck there whatever
@@ -160,7 +183,7 @@ fn present<M: Model>(
         ),
     };
     Evidence {
-        anomaly: "not-linearizable".into(),
+        anomaly: ANOMALY.into(),
         sentence: format!(
             "{} ({}) cannot be placed: {besides}{whatever}.",
             offending.id,

@@ -41,17 +41,21 @@ pub struct Options<'a> {
     pub memory_bytes_max: usize,
     /// As many parts are searched at the same time.
     pub threads: NonZeroUsize,
+    /// Whether an illegal history is explained by as few operations as possible, which takes much
+    /// longer than to find out that it is illegal; else by the one that cannot be placed.
+    pub explain: bool,
     /// Counts the operations of decided parts, to be watched from another thread.
     pub decided: Option<&'a AtomicUsize>,
 }
 
 impl Default for Options<'_> {
-    /// No time limit, 4 GiB, a thread for each core.
+    /// No time limit, 4 GiB, a thread for each core, with an explanation.
     fn default() -> Self {
         Self {
             time_limit: None,
             memory_bytes_max: 4 << 30,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            explain: true,
             decided: None,
         }
     }
@@ -361,7 +365,12 @@ impl<'m, M: Model> Bench<'m, M> {
             let Job { part, stage } = job.into_inner().unwrap_or_else(PoisonError::into_inner);
             match stage {
                 Stage::Illegal(fault) => {
-                    return Verdict::Illegal(vec![evidence::gather(self.model, &part, &fault)]);
+                    let evidence = if self.options.explain {
+                        evidence::gather(self.model, &part, &fault)
+                    } else {
+                        evidence::name(self.model, &part, &fault)
+                    };
+                    return Verdict::Illegal(vec![evidence]);
                 }
                 Stage::Unknown(reason) => undecided = undecided.or(Some(reason)),
                 Stage::New | Stage::Searching(_) | Stage::Legal => {}

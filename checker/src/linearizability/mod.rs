@@ -18,6 +18,7 @@ mod judge;
 mod mask;
 mod model;
 pub mod models;
+mod oracle;
 mod schedule;
 mod search;
 mod stream;
@@ -26,5 +27,6 @@ mod unique;
 pub use self::{
     judge::{Counts, Options, check, check_counted},
     model::{Decision, Model, Operation, Rank},
+    oracle::is_linearizable_by_trying_all,
     stream::Stream,
 };

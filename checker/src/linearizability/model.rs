@@ -43,6 +43,13 @@ pub trait Model: Sync {
         None
     }
 
+    /// The operations of a part, said more precisely where the part as a whole tells more of them
+    /// than each by itself: a history is legal with the one exactly if it is with the other. None
+    /// where there is nothing to say.
+    fn refine(&self, _part: &[&Operation<Self::Op>]) -> Option<Vec<Self::Op>> {
+        None
+    }
+
     /// Decides a whole part without searching, where an algorithm for this kind of object applies;
     /// none where it does not. It must agree with the search.
     fn decide(&self, _part: &[&Operation<Self::Op>]) -> Option<Decision> {

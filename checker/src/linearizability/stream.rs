@@ -15,7 +15,7 @@ use std::collections::{HashMap, VecDeque, hash_map};
 
 use foldhash::fast::FixedState;
 
-use super::{mask::Mask, model::Model};
+use super::{evidence::ANOMALY, mask::Mask, model::Model};
 use crate::{
     evidence::{Evidence, Shown, Verdict},
     history::OperationId,
@@ -400,7 +400,7 @@ impl<M: Model> Part<M> {
         let offending = operations.iter().find(|shown| shown.offending);
         let what = offending.map_or_else(String::new, |o| format!("{} ({})", o.id, o.text));
         Evidence {
-            anomaly: "not-linearizable".into(),
+            anomaly: ANOMALY.into(),
             sentence: format!(
                 "{what} cannot be placed after what had returned before it, nor beside the other \
                  {} that were open.",

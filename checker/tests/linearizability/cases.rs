@@ -4,7 +4,7 @@ use trandb_checker::{
     Verdict,
     history::{Interval, OperationId, Value},
     linearizability::{
-        Model, Operation, Options, check,
+        Model, Operation, Options, check, is_linearizable_by_trying_all,
         models::{
             Condition, Kv, KvAction, KvOp, MultiRegister, MultiRegisterAccess, Mutex, MutexOp,
             RegisterAction, RegisterOp, Registers, Set, SetOp, Versions,
@@ -12,7 +12,7 @@ use trandb_checker::{
     },
 };
 
-use crate::{oracle, stream};
+use crate::stream;
 
 /// The tick of a return that never comes.
 const NEVER: u64 = Interval::NEVER;
@@ -35,7 +35,7 @@ fn verdict<M: Model>(model: &M, history: &[Operation<M::Op>]) -> bool {
     let verdict = check(model, history, &Options::default());
     assert!(!matches!(verdict, Verdict::Unknown(_)), "{verdict:?}");
     assert_eq!(
-        oracle::is_linearizable(model, history),
+        is_linearizable_by_trying_all(model, history),
         verdict.is_ok(),
         "{verdict:?}"
     );

@@ -158,11 +158,7 @@ pub(crate) fn legal_registers() -> impl Strategy<Value = Vec<Operation<RegisterO
         }
         // Each takes effect at one of the ticks between its call and its return, in this order.
         let mut order: Vec<_> = (0..history.len()).collect();
-        order.sort_by_key(|place| {
-            let Interval { call, ret } = history[*place].interval;
-            let length = ret.min(call + 6) - call;
-            2 * call + 1 + u64::from(turns[*place]) % (2 * length)
-        });
+        order.sort_by_key(|place| moment(history[*place].interval, turns[*place]));
         let mut state = Value::Int(0);
         for place in order {
             let operation = &mut history[place];
@@ -173,6 +169,13 @@ pub(crate) fn legal_registers() -> impl Strategy<Value = Vec<Operation<RegisterO
         }
         history
     })
+}
+
+/// A moment between a call and a return, chosen by `turn`; soon after the call if there is no
+/// return. Twice as fine as ticks, so that none is a call or a return.
+pub(crate) fn moment(interval: Interval, turn: u8) -> u64 {
+    let length = interval.ret.min(interval.call + 6) - interval.call;
+    2 * interval.call + 1 + 2 * (u64::from(turn) % length)
 }
 
 fn answer(state: &mut Value, action: &RegisterAction) -> RegisterAction {

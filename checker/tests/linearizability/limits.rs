@@ -15,9 +15,9 @@ use trandb_checker::{
     },
 };
 
-fn operation<O>(id: usize, call: u64, ret: u64, op: O) -> Operation<O> {
+fn operation<O>(id: u64, call: u64, ret: u64, op: O) -> Operation<O> {
     Operation {
-        id: OperationId(id),
+        id: OperationId(usize::try_from(id).expect("small")),
         process: 0,
         interval: Interval { call, ret },
         unknown: ret == Interval::NEVER,
@@ -35,24 +35,14 @@ fn hard() -> Vec<Operation<KvOp>> {
     let mut history: Vec<_> = (0..APPENDS)
         .map(|number| {
             let text = Value::Text(number.to_string().into());
-            operation(
-                number as usize,
-                number,
-                APPENDS + number,
-                op(KvAction::Append(text)),
-            )
+            operation(number, number, APPENDS + number, op(KvAction::Append(text)))
         })
         .collect();
     let found = KvAction::Get {
         value: Some(Value::Text("none".into())),
         version: None,
     };
-    history.push(operation(
-        APPENDS as usize,
-        2 * APPENDS,
-        2 * APPENDS + 1,
-        op(found),
-    ));
+    history.push(operation(APPENDS, 2 * APPENDS, 2 * APPENDS + 1, op(found)));
     history
 }
 
@@ -108,7 +98,7 @@ fn an_easy_part_is_found_illegal_beside_a_hard_one() {
 fn more_open_operations_than_there_are_slots_end_in_unknown() {
     let count = 5000;
     let history: Vec<_> = (0..count)
-        .map(|number| operation(number as usize, number, count + number, MutexOp::Acquire))
+        .map(|number| operation(number, number, count + number, MutexOp::Acquire))
         .collect();
     let verdict = check(&Mutex, &history, &Options::default());
     assert!(matches!(verdict, Verdict::Unknown(reason) if reason.contains("4096")));
@@ -123,7 +113,7 @@ fn many_open_operations_fit_into_wider_slots() {
             } else {
                 MutexOp::Release
             };
-            operation(number as usize, number, count + number, op)
+            operation(number, number, count + number, op)
         });
         let mut history: Vec<_> = acquires.collect();
         assert_eq!(
@@ -177,7 +167,7 @@ fn decided_operations_are_counted() {
                 key,
                 action: RegisterAction::Read(Some(Value::Nil)),
             };
-            operation(number as usize, 2 * number, 2 * number + 1, op)
+            operation(number, 2 * number, 2 * number + 1, op)
         })
         .collect();
     let options = Options {

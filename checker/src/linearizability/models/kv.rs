@@ -4,6 +4,7 @@ use crate::{
     history::Value,
     linearizability::{
         model::{Decision, Model, Operation, Rank},
+        models::appends,
         unique::{self, Access, Item},
     },
 };
@@ -40,6 +41,15 @@ pub enum KvAction {
     },
     /// Put a text behind the one that was there.
     Append(Value),
+    /// The same, behind exactly this text: what [`Kv`] makes of an append that a read shows.
+    AppendTo {
+        /// What was there.
+        before: Value,
+        /// What was put behind it.
+        added: Value,
+    },
+    /// The same, behind whatever was there: what [`Kv`] makes of an append that no read shows.
+    AppendUnseen,
     /// Left no value.
     Delete {
         /// What was asked to hold before, and did.
@@ -89,7 +99,7 @@ pub struct Kv {
 /// What a key holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Held {
-    /// None if there is no value.
+    /// None if there is no value; [`Value::Nil`] if no read shows it.
     value: Option<Value>,
     /// None if there is no value, or its write did not say.
     version: Option<Value>,
@@ -97,7 +107,16 @@ pub struct Held {
     latest: Option<Rank>,
 }
 
+/// A value that no read shows.
+const UNSEEN: Option<Value> = Some(Value::Nil);
+
 impl Kv {
+    /// What appending puts something behind.
+    fn text(&self, held: &Held) -> String {
+        let value = held.value.as_ref().or(self.absent.as_ref());
+        value.map_or_else(String::new, Value::to_string)
+    }
+
     /// A version's place in their order, if they have one.
     fn place(&self, version: &Value) -> Option<Rank> {
         match (self.versions, version) {
@@ -193,11 +212,18 @@ impl Model for Kv {
                 let held = self.given(held, condition.as_ref())?;
                 self.written(&held, value.clone(), version.as_ref())
             }
-            KvAction::Append(more) => {
-                let before = held.value.as_ref().or(self.absent.as_ref());
-                let text = before.map_or_else(String::new, Value::to_string) + &more.to_string();
+            KvAction::Append(added) => {
+                let text = self.text(held) + &added.to_string();
                 self.written(held, Value::Text(text.into()), None)
             }
+            KvAction::AppendTo { before, added } => {
+                let text = self.text(held);
+                if held.value == UNSEEN || text != before.to_string() {
+                    return None;
+                }
+                self.written(held, Value::Text((text + &added.to_string()).into()), None)
+            }
+            KvAction::AppendUnseen => self.written(held, Value::Nil, None),
             KvAction::Delete { condition } => {
                 let held = self.given(held, condition.as_ref())?;
                 Some(Held {
@@ -217,7 +243,11 @@ impl Model for Kv {
     fn is_read(&self, op: &KvOp) -> bool {
         match op.action {
             KvAction::GetAbsent | KvAction::Get { .. } | KvAction::ConditionFailed { .. } => true,
-            KvAction::Put { .. } | KvAction::Append(_) | KvAction::Delete { .. } => false,
+            KvAction::Put { .. }
+            | KvAction::Append(_)
+            | KvAction::AppendTo { .. }
+            | KvAction::AppendUnseen
+            | KvAction::Delete { .. } => false,
         }
     }
 
@@ -233,6 +263,10 @@ impl Model for Kv {
             } => self.place(version),
             _ => None,
         }
+    }
+
+    fn refine(&self, part: &[&Operation<KvOp>]) -> Option<Vec<KvOp>> {
+        appends::refine(self, part)
     }
 
     fn decide(&self, part: &[&Operation<KvOp>]) -> Option<Decision> {
@@ -282,7 +316,10 @@ impl Model for Kv {
                 given(condition.as_ref()),
                 of_version(version.as_ref()),
             ),
-            KvAction::Append(more) => format!("append {key} += {more}"),
+            KvAction::Append(added) | KvAction::AppendTo { added, .. } => {
+                format!("append {key} += {added}")
+            }
+            KvAction::AppendUnseen => format!("append {key}"),
             KvAction::Delete { condition } => format!("delete {key}{}", given(condition.as_ref())),
             KvAction::ConditionFailed { condition, current } => {
                 let found = match current {

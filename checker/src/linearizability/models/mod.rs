@@ -1,5 +1,6 @@
 //! Models of the objects that histories are about.
 
+mod appends;
 mod kv;
 mod multi_register;
 mod mutex;

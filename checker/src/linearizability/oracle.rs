@@ -1,31 +1,23 @@
-//! The definition itself: try every order. For up to about 8 operations.
+//! The definition itself, without a thought for time: what the search is compared with.
 
-use trandb_checker::linearizability::{Model, Operation};
+use super::model::{Model, Operation};
 
 /// Whether some order of all operations, with any of the unknown ones left out, keeps to the
-/// order in time and to the model.
-pub(crate) fn is_linearizable<M: Model>(model: &M, operations: &[Operation<M::Op>]) -> bool {
-    let all: Vec<_> = operations.iter().collect();
-    parts(model, &all)
-        .into_iter()
-        .all(|part| extend(model, &model.initial(), &part))
-}
-
-fn parts<'o, M: Model>(
-    model: &M,
-    operations: &[&'o Operation<M::Op>],
-) -> Vec<Vec<&'o Operation<M::Op>>> {
+/// order in time and to the model. Tries all of them: for up to about eight operations.
+pub fn is_linearizable_by_trying_all<M: Model>(model: &M, operations: &[Operation<M::Op>]) -> bool {
     let mut parts = std::collections::BTreeMap::<_, Vec<_>>::new();
     for operation in operations {
         parts
             .entry(model.part(&operation.op))
             .or_default()
-            .push(*operation);
+            .push(operation);
     }
-    parts.into_values().collect()
+    parts
+        .into_values()
+        .all(|part| has_order(model, &model.initial(), &part))
 }
 
-fn extend<M: Model>(model: &M, state: &M::State, left: &[&Operation<M::Op>]) -> bool {
+fn has_order<M: Model>(model: &M, state: &M::State, left: &[&Operation<M::Op>]) -> bool {
     if left.iter().all(|operation| operation.unknown) {
         return true;
     }
@@ -38,7 +30,7 @@ fn extend<M: Model>(model: &M, state: &M::State, left: &[&Operation<M::Op>]) -> 
             && model.step(state, &first.op).is_some_and(|next| {
                 let mut rest = left.to_vec();
                 rest.remove(chosen);
-                extend(model, &next, &rest)
+                has_order(model, &next, &rest)
             })
     })
 }
