@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use flate2::{Compression, write::GzEncoder};
 use trandb_checker::{
     decode,
-    history::{BadHistory, Completed, Events, Format, Operations, Value},
+    history::{BadHistory, Completed, EVENT_BYTES_MAX, Events, Format, Operations, Value},
     workload::{bank, counter, long_fork, set_full},
 };
 
@@ -312,18 +312,19 @@ fn compressed_data_that_ends_too_early() {
     );
 }
 
-/// Zeros without end; gzip makes few bytes of them.
 #[test]
-fn an_event_without_end_is_refused_before_memory_is() {
-    let endless = std::io::repeat(b'1');
+fn an_event_that_is_too_long_is_refused() {
     let start = &b"{\"process\":1,\"type\":\"invoke\",\"value\":"[..];
-    let mut events = Events::new(start.chain(endless), None).expect("a format");
-    let error = events.next().expect("an event").expect_err("endless");
-    assert_eq!(
-        error.to_string(),
-        "line 1: an event is longer than 67108864 bytes"
-    );
-    assert_eq!(events.next(), None, "after an error nothing comes");
+    let map = &b"{:process 1 :type :invoke :value "[..];
+    for start in [start, map] {
+        let blanks = std::io::repeat(b' ').take(EVENT_BYTES_MAX as u64);
+        let source = start.chain(blanks).chain(&b"1}\n"[..]);
+        let mut events = Events::new(source, None).expect("a format");
+        let error = events.next().expect("an event").expect_err("endless");
+        let reason = "line 1: an event is longer than 67108864 bytes";
+        assert_eq!(error.to_string(), reason);
+        assert_eq!(events.next(), None, "after an error nothing comes");
+    }
 }
 
 #[track_caller]
