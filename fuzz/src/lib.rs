@@ -21,6 +21,7 @@ mod configuration;
 mod connection_bytes;
 mod history;
 mod key;
+mod linearizability;
 mod precondition;
 mod request;
 mod shard;
@@ -36,6 +37,7 @@ pub use self::{
     connection_bytes::connection_bytes,
     history::{history_edn, history_json, history_log},
     key::{key_body, key_path},
+    linearizability::linearizability,
     precondition::version_and_etag,
     request::request,
     shard::shard,
@@ -45,7 +47,7 @@ pub use self::{
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 11] = [
+pub const BODIES: [(&str, Body); 12] = [
     ("client_answer", client_answer),
     ("configuration", configuration),
     ("connection_bytes", connection_bytes),
@@ -54,6 +56,7 @@ pub const BODIES: [(&str, Body); 11] = [
     ("history_log", history_log),
     ("key_body", key_body),
     ("key_path", key_path),
+    ("linearizability", linearizability),
     ("request", request),
     ("shard", shard),
     ("version_and_etag", version_and_etag),

@@ -86,6 +86,7 @@ replays! {
     history_log
     key_body
     key_path
+    linearizability
     request
     shard
     version_and_etag
