@@ -7,13 +7,19 @@
 //! order (`polygraph`), and so are reads without version of a value that was written more than once
 //! (in practice: of absence, where registers are removed).
 
+mod explain;
+mod slots;
+
 use foldhash::{HashMap, HashMapExt};
 
-use super::graph::{Arc, Builder, Graph, Kind, index};
+use super::graph::{Builder, Graph, Kind, index};
 use super::index::{Keys, Table, hash};
 use super::polygraph::{self, Answer};
-use super::words::{self, Explain, enumerate};
-use super::{Options, RegisterOp, Transaction, Unusable, Version, cycles, order, replay};
+use super::words::{Explain, enumerate};
+use super::{Options, RegisterOp, Transaction, Unusable, Version, order, replay};
+use explain::at_version;
+pub(super) use slots::{Choice, Read, Slots};
+
 use crate::evidence::{Evidence, Verdict};
 use crate::history::{OperationId, Outcome, Value};
 
@@ -45,75 +51,6 @@ struct Seen<'a> {
 
 /// Where a value came from: a write, or the initial state.
 type Source = Option<u32>;
-
-/// What a read of the state that others left came from.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Read {
-    pub(super) transaction: u32,
-    pub(super) key: u32,
-    /// Of the state that was read.
-    pub(super) slot: u32,
-    /// Of the transaction's own write of the key, [`NONE`] if there is none.
-    pub(super) own: u32,
-}
-
-/// A read that may have come from any of several writes.
-#[derive(Debug)]
-pub(super) struct Choice {
-    pub(super) transaction: u32,
-    pub(super) key: u32,
-    pub(super) slots: Vec<u32>,
-}
-
-/// The states of all keys. Slot `k` is the initial state of key `k`; the others follow, by key,
-/// first the placed ones in their order, then the others.
-#[derive(Debug, Default)]
-pub(super) struct Slots {
-    keys: u32,
-    writers: Vec<u32>,
-    starts: Vec<u32>,
-    placed: Vec<u32>,
-}
-
-impl Slots {
-    /// Who wrote a state; `None` for the initial one.
-    pub(super) fn writer(&self, slot: u32) -> Option<u32> {
-        let place = slot.checked_sub(self.keys)?;
-        self.writers.get(place as usize).copied()
-    }
-
-    /// The states of a key but for the initial one.
-    pub(super) fn of(&self, key: u32) -> std::ops::Range<u32> {
-        self.keys + self.starts[key as usize]..self.keys + self.starts[key as usize + 1]
-    }
-
-    /// Those among them whose order is known.
-    pub(super) fn placed(&self, key: u32) -> std::ops::Range<u32> {
-        self.of(key).start..self.keys + self.placed[key as usize]
-    }
-
-    /// Those whose order is not.
-    pub(super) fn unplaced(&self, key: u32) -> std::ops::Range<u32> {
-        self.placed(key).end..self.of(key).end
-    }
-
-    /// The next placed state after an initial or placed one.
-    pub(super) fn next(&self, key: u32, slot: u32) -> Option<u32> {
-        let placed = self.placed(key);
-        let next = if slot == key { placed.start } else { slot + 1 };
-        (slot == key || placed.contains(&slot))
-            .then_some(next)
-            .filter(|next| placed.contains(next))
-    }
-
-    pub(super) fn keys(&self) -> u32 {
-        self.keys
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.keys as usize + self.writers.len()
-    }
-}
 
 pub(super) fn check(
     transactions: &[Transaction<RegisterOp>],
@@ -450,72 +387,6 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Complains about a read that no state explains.
-    fn complain_about(
-        &mut self,
-        reader: u32,
-        key: u32,
-        value: &'a Value,
-        version: Option<Version>,
-    ) {
-        self.complaints += 1;
-        if self.complaints > COMPLAINTS_MAX {
-            return;
-        }
-        let candidates: Vec<(u32, bool)> = self
-            .writes_of(key, value)
-            .map(|write| (write.transaction, write.is_last))
-            .collect();
-        let failed = |&&(writer, _): &&(u32, bool)| self.failed(writer);
-        let own = candidates.iter().find(|&&(writer, _)| writer == reader);
-        let inner = candidates.iter().find(|one| !one.1 && !failed(one));
-        let other = candidates.iter().find(|one| one.1 && !failed(one));
-        let aborted = candidates.iter().find(failed);
-        let same_version = self.writes.iter().find(|write| {
-            let is_it = write.key == key && write.version == version && write.is_last;
-            is_it && version.is_some() && !self.failed(write.transaction)
-        });
-        let what = format!(
-            "{} read {} as {}",
-            self.id(reader),
-            self.keys.names[key as usize],
-            at_version(value, version)
-        );
-        let (anomaly, sentence, writer) = if own.is_some() {
-            (
-                "internal",
-                format!("{what}, before it wrote that itself"),
-                None,
-            )
-        } else if let Some(&(writer, _)) = inner {
-            let id = self.id(writer);
-            (
-                "G1b",
-                format!("{what}, which {id} wrote but overwrote itself"),
-                Some(writer),
-            )
-        } else if let Some(write) = same_version {
-            let (id, value) = (self.id(write.transaction), write.value);
-            let sentence = format!("{what}, but at this version {id} wrote {value}");
-            ("version-reuse", sentence, Some(write.transaction))
-        } else if let Some(&(writer, _)) = other {
-            let id = self.id(writer);
-            let sentence = format!("{what}, but what {id} wrote has another version");
-            ("version-reuse", sentence, Some(writer))
-        } else if let Some(&(writer, _)) = aborted {
-            let id = self.id(writer);
-            (
-                "G1a",
-                format!("{what}, a write of the failed {id}"),
-                Some(writer),
-            )
-        } else {
-            ("garbage-read", format!("{what}, which nobody wrote"), None)
-        };
-        let both: Vec<u32> = [reader].into_iter().chain(writer).collect();
-        self.complain(anomaly, sentence, &both);
-    }
-
     /// Gives the last writes that happened their slots, and the reads theirs.
     fn place_writes(&mut self) {
         let mut states: Vec<u32> = (0..index(self.writes.len()))
@@ -770,128 +641,6 @@ impl<'a> History<'a> {
             reads: &self.reads,
             choices: &self.choices,
             writes,
-        }
-    }
-
-    fn illegal(&mut self, graph: &Graph, options: &Options, addition: &str) -> Verdict {
-        let limit = options.evidence_max.max(1);
-        let mut evidence = std::mem::take(&mut self.evidence);
-        evidence.truncate(limit);
-        for cycle in cycles::find(graph, &self.covered, limit - evidence.len()) {
-            let mut found = words::cycle(self, &cycle);
-            if cycle.steps.iter().any(|step| step.label.is_inferred()) {
-                found.sentence.push_str(addition);
-            }
-            evidence.push(found);
-        }
-        if evidence.is_empty() {
-            return Verdict::Unknown("there is a cycle that could not be shown".to_owned());
-        }
-        Verdict::Illegal(evidence)
-    }
-
-    /// No order of the writes, and no single cycle to show for it.
-    fn exhausted(&self, undecided: &[u32]) -> Verdict {
-        let ids: Vec<OperationId> = undecided.iter().map(|&one| self.id(one)).collect();
-        let sentence = format!(
-            "whatever the order of the writes of {}, some dependencies form a cycle",
-            enumerate(&ids)
-        );
-        Verdict::Illegal(vec![words::finding(
-            self,
-            "not-serializable",
-            sentence,
-            undecided,
-        )])
-    }
-
-    fn complain(&mut self, anomaly: &str, sentence: String, transactions: &[u32]) {
-        let same = |other: &&Evidence| other.anomaly == anomaly;
-        if self.evidence.iter().filter(same).count() < FINDINGS_MAX {
-            let finding = words::finding(self, anomaly, sentence, transactions);
-            self.evidence.push(finding);
-        }
-    }
-
-    /// A state in words.
-    fn shown(&self, slot: u32) -> String {
-        self.write(slot).map_or_else(
-            || "nil (initially)".to_owned(),
-            |write| at_version(write.value, write.version),
-        )
-    }
-}
-
-/// `3`, or `3 (version 7)`.
-fn at_version(value: &Value, version: Option<Version>) -> String {
-    version.map_or_else(
-        || value.to_string(),
-        |version| format!("{value} (version {version})"),
-    )
-}
-
-impl Explain for History<'_> {
-    fn id(&self, transaction: u32) -> OperationId {
-        self.transactions[transaction as usize].id
-    }
-
-    fn text(&self, transaction: u32) -> String {
-        let ops = self.transactions[transaction as usize].ops.iter();
-        let texts: Vec<String> = ops
-            .map(|op| match op {
-                RegisterOp::Write {
-                    key,
-                    value,
-                    version,
-                } => {
-                    format!("write {key} {}", at_version(value, *version))
-                }
-                RegisterOp::Read {
-                    key, value: None, ..
-                } => format!("read {key} ?"),
-                RegisterOp::Read {
-                    key,
-                    value: Some(value),
-                    version,
-                } => {
-                    format!("read {key} {}", at_version(value, *version))
-                }
-            })
-            .collect();
-        texts.join("; ")
-    }
-
-    fn reason(&self, step: &Arc) -> String {
-        let (from, to) = (self.id(step.from), self.id(step.to));
-        let kind = step.label.kind();
-        let key = step.label.key();
-        let name = self
-            .keys
-            .names
-            .get(key as usize)
-            .map_or(&Value::Nil, |name| *name);
-        let wrote = |transaction| self.shown(self.own_slot(transaction, key));
-        let read = |transaction| {
-            let mut reads = self.reads.iter();
-            let read = reads.find(|read| read.transaction == transaction && read.key == key);
-            read.map_or_else(|| "nil".to_owned(), |read| self.shown(read.slot))
-        };
-        match kind {
-            Kind::Ww => format!(
-                "{from} wrote {name} as {}, before {to} wrote {}",
-                wrote(step.from),
-                wrote(step.to)
-            ),
-            Kind::Wr => format!(
-                "{to} read {name} as {}, which {from} wrote",
-                wrote(step.from)
-            ),
-            Kind::Rw => format!(
-                "{from} read {name} as {}, before {to} wrote {}",
-                read(step.from),
-                wrote(step.to)
-            ),
-            _ => words::order(kind, from, to),
         }
     }
 }

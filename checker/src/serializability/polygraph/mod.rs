@@ -1,16 +1,21 @@
 //! The search for an order of writes that no version tells: a polygraph (Papadimitriou 1979), as
 //! in Cobra (Tan et al., OSDI 2020).
 //!
-//! First [`greedy`] runs the transactions like a serial database that never overwrites what is
+//! First `greedy` runs the transactions like a serial database that never overwrites what is
 //! still to be read; that finds a witness for most legal histories in near-linear time. Then
 //! [`solve`] takes each pair of writes of a key as a choice of two orders, and each uncertain read
 //! as a choice of what it read, keeps the transitive closure of what is decided, and settles choices
 //! of which one alternative is left until nothing changes; then it tries alternatives, and goes
 //! back. It is complete, and exponential in the worst case.
 
+mod closure;
+mod greedy;
+
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::time::Instant;
+
+use closure::Closure;
+pub(super) use greedy::greedy;
 
 use super::Options;
 use super::graph::{Arc, Graph, Kind, Label, index};
@@ -44,215 +49,6 @@ pub(super) enum Answer {
     NoOrder(Vec<u32>),
     /// A bound was reached.
     Bound(String),
-}
-
-/// For each node its entries' places in a list.
-fn by_transaction(nodes: usize, owners: impl Iterator<Item = u32>) -> Vec<Vec<u32>> {
-    let mut places = vec![Vec::new(); nodes];
-    for (place, owner) in owners.enumerate() {
-        places[owner as usize].push(index(place));
-    }
-    places
-}
-
-/// An order in which each transaction can run, if the obvious way finds one.
-pub(super) fn greedy(problem: &Problem<'_>) -> Option<Vec<u32>> {
-    let mut run = Run::new(problem);
-    let mut patience = 64 * u64::from(problem.graph.nodes()) + 1_000_000;
-    while let Some(Reverse((.., node))) = run.ready.pop() {
-        patience = patience.checked_sub(1)?;
-        if let Some(key) = run.blocking_key(node) {
-            run.waiting[key as usize].push(node);
-        } else {
-            run.execute(node);
-        }
-    }
-    (run.order.len() == problem.graph.nodes() as usize).then_some(run.order)
-}
-
-/// A serial database at work.
-struct Run<'a> {
-    problem: &'a Problem<'a>,
-    reads: Vec<Vec<u32>>,
-    choices: Vec<Vec<u32>>,
-    degrees: Vec<u32>,
-    /// Those that only read come first: they are in nobody's way.
-    ready: BinaryHeap<Reverse<(bool, u64, u32)>>,
-    /// What each key holds, how many are still to read each state, and who waits for a key.
-    current: Vec<u32>,
-    readers: Vec<u32>,
-    waiting: Vec<Vec<u32>>,
-    order: Vec<u32>,
-}
-
-impl<'a> Run<'a> {
-    fn new(problem: &'a Problem<'a>) -> Self {
-        let nodes = problem.graph.nodes() as usize;
-        let mut readers = vec![0; problem.slots.len()];
-        for read in problem.reads {
-            readers[read.slot as usize] += 1;
-        }
-        let mut run = Self {
-            problem,
-            reads: by_transaction(nodes, problem.reads.iter().map(|read| read.transaction)),
-            choices: by_transaction(nodes, problem.choices.iter().map(|one| one.transaction)),
-            degrees: problem.graph.indegrees(),
-            ready: BinaryHeap::new(),
-            current: (0..problem.slots.keys()).collect(),
-            readers,
-            waiting: vec![Vec::new(); problem.slots.keys() as usize],
-            order: Vec::new(),
-        };
-        for node in 0..problem.graph.nodes() {
-            if run.degrees[node as usize] == 0 {
-                run.make_ready(node);
-            }
-        }
-        run
-    }
-
-    fn writes(&self, node: u32) -> &'a [(u32, u32)] {
-        self.problem
-            .writes
-            .get(node as usize)
-            .map_or(&[], Vec::as_slice)
-    }
-
-    fn make_ready(&mut self, node: u32) {
-        let priority = self.problem.priorities.get(node as usize).copied();
-        let writes = !self.writes(node).is_empty();
-        self.ready
-            .push(Reverse((writes, priority.unwrap_or(0), node)));
-    }
-
-    /// A key that a transaction would overwrite too early, or read at the wrong time.
-    fn blocking_key(&self, node: u32) -> Option<u32> {
-        let overwritten = self.writes(node).iter().find(|&&(key, _)| {
-            let current = self.current[key as usize];
-            let own = self.reads[node as usize]
-                .iter()
-                .filter(|&&read| self.problem.reads[read as usize].slot == current);
-            self.readers[current as usize] as usize > own.count()
-        });
-        let unread = || {
-            let choices = self.choices[node as usize].iter();
-            choices
-                .map(|&one| &self.problem.choices[one as usize])
-                .find(|choice| !choice.slots.contains(&self.current[choice.key as usize]))
-        };
-        overwritten
-            .map(|&(key, _)| key)
-            .or_else(|| unread().map(|choice| choice.key))
-    }
-
-    fn execute(&mut self, node: u32) {
-        self.order.push(node);
-        for place in 0..self.reads[node as usize].len() {
-            let read = self.problem.reads[self.reads[node as usize][place] as usize];
-            self.readers[read.slot as usize] -= 1;
-            if self.readers[read.slot as usize] == 0 {
-                self.wake(read.key);
-            }
-        }
-        for &(key, slot) in self.writes(node) {
-            self.current[key as usize] = slot;
-            self.wake(key);
-        }
-        for &(to, _) in self.problem.graph.edges(node) {
-            self.degrees[to as usize] -= 1;
-            if self.degrees[to as usize] == 0 {
-                self.make_ready(to);
-            }
-        }
-    }
-
-    fn wake(&mut self, key: u32) {
-        for node in std::mem::take(&mut self.waiting[key as usize]) {
-            self.make_ready(node);
-        }
-    }
-}
-
-/// The transitive closure of a graph without cycles, one row of bits a node.
-struct Closure {
-    words: usize,
-    bits: Vec<u64>,
-    /// Rows as they were before, to go back to.
-    undo: Vec<(u32, Box<[u64]>)>,
-    keeps_undo: bool,
-}
-
-impl Closure {
-    fn new(graph: &Graph, topological: &[u32]) -> Self {
-        let words = (graph.nodes() as usize).div_ceil(64);
-        let mut closure = Self {
-            words,
-            bits: vec![0; words * graph.nodes() as usize],
-            undo: Vec::new(),
-            keeps_undo: false,
-        };
-        for &node in topological.iter().rev() {
-            for &(to, _) in graph.edges(node) {
-                closure.merge(node, to);
-            }
-        }
-        closure
-    }
-
-    fn reaches(&self, from: u32, to: u32) -> bool {
-        let word = self.bits[from as usize * self.words + to as usize / 64];
-        word >> (to % 64) & 1 == 1
-    }
-
-    /// Lets a node reach another and all that this reaches.
-    fn merge(&mut self, node: u32, other: u32) {
-        let (node, other) = (node as usize * self.words, other as usize * self.words);
-        if node < other {
-            let (left, right) = self.bits.split_at_mut(other);
-            unite(&mut left[node..node + self.words], &right[..self.words]);
-        } else {
-            let (left, right) = self.bits.split_at_mut(node);
-            unite(&mut right[..self.words], &left[other..other + self.words]);
-        }
-        let bit = other / self.words;
-        self.bits[node + bit / 64] |= 1 << (bit % 64);
-    }
-
-    /// Adds an edge; `false` if that would close a cycle.
-    fn add(&mut self, from: u32, to: u32) -> bool {
-        if from == to || self.reaches(to, from) {
-            return false;
-        }
-        if self.reaches(from, to) {
-            return true;
-        }
-        for node in 0..index(self.bits.len() / self.words) {
-            if (node == from || self.reaches(node, from)) && !self.reaches(node, to) {
-                if self.keeps_undo {
-                    let start = node as usize * self.words;
-                    let row = self.bits[start..start + self.words].into();
-                    self.undo.push((node, row));
-                }
-                self.merge(node, to);
-            }
-        }
-        true
-    }
-
-    fn undo_to(&mut self, mark: usize) {
-        while self.undo.len() > mark {
-            if let Some((node, row)) = self.undo.pop() {
-                let start = node as usize * self.words;
-                self.bits[start..start + self.words].copy_from_slice(&row);
-            }
-        }
-    }
-}
-
-fn unite(row: &mut [u64], other: &[u64]) {
-    for (word, other) in row.iter_mut().zip(other) {
-        *word |= other;
-    }
 }
 
 /// Something to be decided.
