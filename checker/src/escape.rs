@@ -4,7 +4,7 @@
 //! what follows, markup could run in a browser. Whatever is not [visible](is_visible) is shown as
 //! an escape of Rust's string literals instead, and what is longer than a person reads is cut.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Characters of one text that are shown.
 pub const CHARACTERS_MAX: usize = 1000;
@@ -75,7 +75,8 @@ pub fn json(json: &str) -> String {
         } else {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                safe.push_str(&format!("\\u{unit:04x}"));
+                // Writing to a String cannot fail.
+                let _ = write!(safe, "\\u{unit:04x}");
             }
         }
     }

@@ -81,13 +81,11 @@ fn refused(completed: &Completed, condition: Option<Condition>) -> Result<KvActi
     let current = ok(completed)
         .and_then(|ret| ret.field(Field::Current))
         .cloned();
-    match condition {
-        Some(condition) => Ok(KvAction::ConditionFailed { condition, current }),
-        None => {
-            let reason = "it was not applied, but had no condition";
-            Err(BadHistory::at(completed.call.line, reason))
-        }
-    }
+    let Some(condition) = condition else {
+        let reason = "it was not applied, but had no condition";
+        return Err(BadHistory::at(completed.call.line, reason));
+    };
+    Ok(KvAction::ConditionFailed { condition, current })
 }
 
 /// What the call asks to hold.

@@ -331,7 +331,7 @@ fn number(word: &str) -> Result<Value, String> {
     }
     let decimal = word.strip_suffix('M').unwrap_or(word);
     if let Ok(number) = decimal.parse::<f64>() {
-        return value::decimal(number).map_err(|_| format!("the number {word} is too large"));
+        return value::decimal(number).map_err(|()| format!("the number {word} is too large"));
     }
     let is_ratio = word
         .split_once('/')

@@ -100,7 +100,8 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Session {
-    pub(crate) session: i64,
+    #[serde(rename = "session")]
+    pub(crate) number: i64,
     /// A number that is given to no other.
     pub(crate) txn: u64,
     pub(crate) ops: Vec<(Access, Value, Value)>,

@@ -35,7 +35,7 @@ pub enum Step {
     /// It is called.
     Called(OperationId),
     /// All that there is to know of it is known.
-    Completed(Completed),
+    Completed(Box<Completed>),
 }
 
 /// Joins calls to returns. Operations are completed in the order of their returns; at the end those
@@ -45,7 +45,7 @@ pub struct Steps<I> {
     processes: HashMap<i64, Process, foldhash::fast::FixedState>,
     calls: usize,
     tick: u64,
-    pending: Option<vec::IntoIter<Completed>>,
+    pending: Option<vec::IntoIter<Box<Completed>>>,
 }
 
 enum Process {
@@ -75,14 +75,14 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Steps<I> {
             Kind::Invoke => self.call(event, tick).map(Step::Called),
             Kind::Committed => {
                 let id = self.next_id();
-                Ok(Step::Completed(Completed {
+                Ok(Step::Completed(Box::new(Completed {
                     id,
                     process: event.process,
                     interval: None,
                     outcome: Outcome::Ok,
                     call: event,
                     ret: None,
-                }))
+                })))
             }
             Kind::Ok | Kind::Fail | Kind::Info => self.ret(event, tick).map(Step::Completed),
         }
@@ -131,7 +131,7 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Steps<I> {
         }
     }
 
-    fn ret(&mut self, event: Event, tick: u64) -> Result<Completed, BadHistory> {
+    fn ret(&mut self, event: Event, tick: u64) -> Result<Box<Completed>, BadHistory> {
         let (line, number) = (event.line, event.process);
         let process = self.processes.entry(number).or_insert(Process::Idle);
         let next = if event.kind == Kind::Info {
@@ -140,7 +140,7 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Steps<I> {
             Process::Idle
         };
         let mut operation = match std::mem::replace(process, next) {
-            Process::InFlight(operation) => *operation,
+            Process::InFlight(operation) => operation,
             Process::Idle => {
                 return Err(BadHistory::at(
                     line,
@@ -184,11 +184,11 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Steps<I> {
         Ok(operation)
     }
 
-    fn pending(&mut self) -> &mut vec::IntoIter<Completed> {
+    fn pending(&mut self) -> &mut vec::IntoIter<Box<Completed>> {
         let processes = &mut self.processes;
         self.pending.get_or_insert_with(|| {
             let left = processes.drain().filter_map(|(_, process)| match process {
-                Process::InFlight(operation) => Some(*operation),
+                Process::InFlight(operation) => Some(operation),
                 Process::Idle | Process::Gone(_) => None,
             });
             let mut left: Vec<_> = left.collect();
@@ -233,7 +233,7 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Iterator for Operations<I> {
     fn next(&mut self) -> Option<Self::Item> {
         self.0.find_map(|step| match step {
             Ok(Step::Called(_)) => None,
-            Ok(Step::Completed(completed)) => Some(Ok(completed)),
+            Ok(Step::Completed(completed)) => Some(Ok(*completed)),
             Err(error) => Some(Err(error)),
         })
     }

@@ -51,27 +51,24 @@ impl<'a> Events<'a> {
     }
 
     fn uncompressed(source: impl Read + 'a, format: Option<Format>) -> Result<Self, BadHistory> {
-        let (format, source): (_, Box<dyn BufRead + 'a>) = match format {
-            Some(format) => (
-                format,
-                Box::new(BufReader::with_capacity(BUFFER_BYTES, source)),
-            ),
-            None => {
-                let (start, source) = start(source, START_BYTES_MAX)?;
-                let format = Format::detect(&start).ok_or_else(|| {
-                    BadHistory::whole(if start.trim_ascii().is_empty() {
-                        "the history is empty"
-                    } else {
-                        "the format cannot be told from how it begins"
-                    })
-                })?;
-                (
-                    format,
-                    Box::new(BufReader::with_capacity(BUFFER_BYTES, source)),
-                )
-            }
-        };
-        Ok(Self {
+        if let Some(format) = format {
+            return Ok(Self::in_format(source, format));
+        }
+        let (start, source) = start(source, START_BYTES_MAX)?;
+        let format = Format::detect(&start).ok_or_else(|| {
+            BadHistory::whole(if start.trim_ascii().is_empty() {
+                "the history is empty"
+            } else {
+                "the format cannot be told from how it begins"
+            })
+        })?;
+        Ok(Self::in_format(source, format))
+    }
+
+    fn in_format(source: impl Read + 'a, format: Format) -> Self {
+        let source: Box<dyn BufRead + 'a> =
+            Box::new(BufReader::with_capacity(BUFFER_BYTES, source));
+        Self {
             scanner: Scanner::new(source),
             format,
             index: None,
@@ -79,7 +76,7 @@ impl<'a> Events<'a> {
             has_process: None,
             any: false,
             done: false,
-        })
+        }
     }
 
     /// What it is written in.
@@ -247,9 +244,9 @@ fn from_json(line: u64, text: &str, seed: DraftSeed) -> Result<(u64, Draft), Bad
 fn from_edn(line: u64, text: &str) -> Result<(u64, Draft), BadHistory> {
     let value = edn::parse(text).map_err(|fault| {
         let below = text.as_bytes()[..fault.at]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count();
+            .split(|&byte| byte == b'\n')
+            .count()
+            - 1;
         BadHistory::at(line + below as u64, fault.reason)
     })?;
     let Value::Map(pairs) = value else {
@@ -295,7 +292,7 @@ fn from_session(session: Session) -> Draft {
     });
     Draft {
         index: i64::try_from(session.txn).ok().map(Value::Int),
-        process: Some(Value::Int(session.session)),
+        process: Some(Value::Int(session.number)),
         kind: Some(Kind::Committed),
         f: Some(CompactString::const_new("txn")),
         value: Some(Value::List(operations.collect())),

@@ -312,7 +312,7 @@ impl Balance {
         let edn = self.notation == Notation::Edn;
         for (index, &byte) in chunk.iter().enumerate() {
             self.within = match (self.within, byte) {
-                (Within::Code, b'"') => Within::String,
+                (Within::Code, b'"') | (Within::Escape, _) => Within::String,
                 (Within::Code, b';') if edn => Within::Comment,
                 (Within::Code, b'\\') if edn => Within::Character,
                 (Within::Code, b'{' | b'[' | b'(') => {
@@ -333,7 +333,6 @@ impl Balance {
                     Within::Code
                 }
                 (Within::String, b'\\') => Within::Escape,
-                (Within::Escape, _) => Within::String,
                 (Within::Comment, b'\n') | (Within::Character, _) => Within::Code,
                 (within, _) => within,
             };

@@ -86,13 +86,11 @@ impl Sums {
 
 /// Judges every read of a history.
 pub fn check(operations: &[Operation]) -> Verdict {
-    // By tick: calls, and returns of what certainly happened.
+    // By tick; what never returns comes last, behind every read.
     let mut events = Vec::with_capacity(2 * operations.len());
     for (index, operation) in operations.iter().enumerate() {
         events.push((operation.interval.call, index, true));
-        if operation.interval.ret != Interval::NEVER {
-            events.push((operation.interval.ret, index, false));
-        }
+        events.push((operation.interval.ret, index, false));
     }
     events.sort_unstable();
 

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use flate2::{Compression, write::GzEncoder};
 use trandb_checker::{
     decode,
-    history::{BadHistory, Completed, Events, Format, Operations, Value},
+    history::{BadHistory, Completed, EVENT_BYTES_MAX, Events, Format, Operations, Value},
     workload::{bank, counter, long_fork, set_full},
 };
 
@@ -312,165 +312,201 @@ fn compressed_data_that_ends_too_early() {
     );
 }
 
-/// Zeros without end; gzip makes few bytes of them.
 #[test]
-fn an_event_without_end_is_refused_before_memory_is() {
-    let endless = std::io::repeat(b'1');
+fn an_event_that_is_too_long_is_refused() {
     let start = &b"{\"process\":1,\"type\":\"invoke\",\"value\":"[..];
-    let mut events = Events::new(start.chain(endless), None).expect("a format");
-    let error = events.next().expect("an event").expect_err("endless");
-    assert_eq!(
-        error.to_string(),
-        "line 1: an event is longer than 67108864 bytes"
-    );
-    assert_eq!(events.next(), None, "after an error nothing comes");
+    let map = &b"{:process 1 :type :invoke :value "[..];
+    for start in [start, map] {
+        let blanks = std::io::repeat(b' ').take(EVENT_BYTES_MAX as u64);
+        let source = start.chain(blanks).chain(&b"1}\n"[..]);
+        let mut events = Events::new(source, None).expect("a format");
+        let error = events.next().expect("an event").expect_err("endless");
+        let reason = "line 1: an event is longer than 67108864 bytes";
+        assert_eq!(error.to_string(), reason);
+        assert_eq!(events.next(), None, "after an error nothing comes");
+    }
+}
+
+#[track_caller]
+fn refuses(decoder: &impl decode::Decode, history: &str, reason: &str) {
+    let operations = decode::operations(decoder, super::completed(history));
+    let error = operations
+        .map(|operations| operations.len())
+        .expect_err(history);
+    assert_eq!(error.to_string(), reason, "{history}");
+}
+
+fn call(f: &str, rest: &str) -> String {
+    format!("{{:process 1 :type :invoke :f :{f} {rest}}}")
+}
+
+fn call_and_return(f: &str, asked: &str, answered: &str) -> String {
+    let call = call(f, asked);
+    format!("{call}\n{{:process 1 :type :ok :f :{f} {answered}}}")
+}
+
+fn unknown(f: &str, known: &str) -> String {
+    format!("line 1: unknown function `{f}`: this model knows {known}")
 }
 
 #[test]
-fn what_a_model_does_not_know() {
+fn functions_that_a_model_does_not_know() {
+    let initial = Value::Int(0);
+    let format = Format::Edn;
     let register = decode::Register {
-        initial: Value::Nil,
+        initial: initial.clone(),
         cas: false,
-        format: Format::Edn,
+        format,
     };
+    let cas_register = decode::Register {
+        initial: initial.clone(),
+        cas: true,
+        format,
+    };
+    let registers = decode::MultiRegister { initial };
+    refuses(
+        &register,
+        &call("cas", ""),
+        &unknown("cas", "read and write"),
+    );
+    refuses(
+        &cas_register,
+        &call("inc", ""),
+        &unknown("inc", "read, write and cas"),
+    );
+    refuses(
+        &decode::Mutex,
+        &call("lock", ""),
+        &unknown("lock", "acquire and release"),
+    );
+    refuses(
+        &decode::Set,
+        &call("pop", ""),
+        &unknown("pop", "add, remove, contains and read"),
+    );
+    refuses(
+        &decode::Kv,
+        &call("scan", ":key 1"),
+        &unknown("scan", "get, put, append and delete"),
+    );
+    refuses(
+        &registers,
+        &call("enqueue", ":value [[:w 1 1]]"),
+        &unknown("enqueue", "txn"),
+    );
+    refuses(
+        &decode::Mutex,
+        "{:process 1 :type :invoke}",
+        "line 1: the function is missing: this model knows acquire and release",
+    );
+}
+
+#[test]
+fn values_that_a_model_does_not_know() {
     let cas = decode::Register {
         initial: Value::Nil,
         cas: true,
         format: Format::Edn,
     };
+    let cases = [
+        (
+            call("cas", ":value 1"),
+            "line 1: `cas` wants the expected and the new value",
+        ),
+        (
+            call_and_return("write", ":value 1", ":value 2"),
+            "line 2: `write` returns with 2, but line 1 called it with 1",
+        ),
+        (
+            "{\"session\":0,\"txn\":0,\"ops\":[]}\n".to_owned(),
+            "line 1: this model is judged by times, and the format has none",
+        ),
+    ];
+    for (history, reason) in cases {
+        refuses(&cas, &history, reason);
+    }
+    let read = call_and_return("read", "", ":value 5");
+    refuses(
+        &decode::Set,
+        &read,
+        "line 2: `read` returns a list of elements",
+    );
+    let contains = call_and_return("contains", ":value 1", ":value 5");
+    refuses(
+        &decode::Set,
+        &contains,
+        "line 2: `contains` returns true or false",
+    );
+}
+
+#[test]
+fn operations_on_keys_that_make_no_sense() {
+    let cases = [
+        (call("get", ""), "line 1: the key is missing"),
+        (call("put", ":key 1"), "line 1: `put` wants a value"),
+        (
+            call("put", ":key 1 :value 1 :if_version 1 :if_absent true"),
+            "line 1: more than one condition",
+        ),
+        (
+            call("append", ":key 1 :value 1 :if_absent true"),
+            "line 1: `append` takes no condition",
+        ),
+        (
+            call_and_return("put", ":key 1 :value 1", ":key 1 :applied false"),
+            "line 1: it was not applied, but had no condition",
+        ),
+        (
+            call_and_return("put", ":key 1 :value 1", ":key 2"),
+            "line 2: it returns for key 2, but line 1 called for 1",
+        ),
+    ];
+    for (history, reason) in cases {
+        refuses(&decode::Kv, &history, reason);
+    }
+}
+
+#[test]
+fn micro_operations_that_make_no_sense() {
     let registers = decode::MultiRegister {
         initial: Value::Nil,
     };
-    let call = |f: &str, rest: &str| format!("{{:process 1 :type :invoke :f :{f} {rest}}}");
-    let both = |f: &str, asked: &str, answered: &str| {
-        format!(
-            "{{:process 1 :type :invoke :f :{f} {asked}}}\n\
-             {{:process 1 :type :ok :f :{f} {answered}}}"
-        )
-    };
-    let reason = |result: Result<usize, BadHistory>| result.expect_err("refused").to_string();
-    let operations =
-        |decoder: &dyn Fn(&str) -> Result<usize, BadHistory>, h: &str| reason(decoder(h));
-    macro_rules! refuses {
-        ($decoder:expr, $history:expr, $reason:expr) => {
-            let decoder = |history: &str| {
-                decode::operations(&$decoder, super::completed(history)).map(|ops| ops.len())
-            };
-            assert_eq!(operations(&decoder, &$history), $reason);
-        };
+    let cases = [
+        (
+            call("txn", ":value 5"),
+            "line 1: a transaction is a list of micro-operations",
+        ),
+        (
+            call("txn", ":value [[:inc 1 2]]"),
+            "line 1: unknown micro-operation `inc`",
+        ),
+        (
+            call("txn", ":value [[:w 1]]"),
+            "line 1: `[w 1]` writes nothing",
+        ),
+        (
+            call("txn", ":value [[:w]]"),
+            "line 1: `[w]` is no micro-operation [function key value]",
+        ),
+        (
+            call("txn", ":value [[:append 1 1]]"),
+            "line 1: this model knows read and write, not append",
+        ),
+        (
+            call_and_return("txn", ":value [[:w 1 1]]", ":value [[:w 1 2]]"),
+            "line 2: it answers another transaction than line 1 asks",
+        ),
+        (
+            call_and_return("txn", ":value [[:r 1]]", ":value [[:r 1 2] [:r 2 3]]"),
+            "line 2: it answers another transaction than line 1 asks",
+        ),
+    ];
+    for (history, reason) in cases {
+        refuses(&registers, &history, reason);
     }
-    refuses!(
-        register,
-        call("cas", ""),
-        "line 1: unknown function `cas`: this model knows read and write"
-    );
-    refuses!(
-        cas,
-        call("inc", ""),
-        "line 1: unknown function `inc`: this model knows read, write and cas"
-    );
-    refuses!(
-        cas,
-        call("cas", ":value 1"),
-        "line 1: `cas` wants the expected and the new value"
-    );
-    refuses!(
-        cas,
-        both("write", ":value 1", ":value 2"),
-        "line 2: `write` returns with 2, but line 1 called it with 1"
-    );
-    refuses!(
-        decode::Mutex,
-        call("lock", ""),
-        "line 1: unknown function `lock`: this model knows acquire and release"
-    );
-    refuses!(
-        decode::Set,
-        call("pop", ""),
-        "line 1: unknown function `pop`: this model knows add, remove, contains and read"
-    );
-    refuses!(
-        decode::Set,
-        both("read", "", ":value 5"),
-        "line 2: `read` returns a list of elements"
-    );
-    refuses!(
-        decode::Set,
-        both("contains", ":value 1", ":value 5"),
-        "line 2: `contains` returns true or false"
-    );
-    refuses!(decode::Kv, call("get", ""), "line 1: the key is missing");
-    refuses!(
-        decode::Kv,
-        call("scan", ":key 1"),
-        "line 1: unknown function `scan`: this model knows get, put, append and delete"
-    );
-    refuses!(
-        decode::Kv,
-        call("put", ":key 1"),
-        "line 1: `put` wants a value"
-    );
-    refuses!(
-        decode::Kv,
-        call("put", ":key 1 :value 1 :if_version 1 :if_absent true"),
-        "line 1: more than one condition"
-    );
-    refuses!(
-        decode::Kv,
-        call("append", ":key 1 :value 1 :if_absent true"),
-        "line 1: `append` takes no condition"
-    );
-    refuses!(
-        decode::Kv,
-        both("put", ":key 1 :value 1", ":key 1 :applied false"),
-        "line 1: it was not applied, but had no condition"
-    );
-    refuses!(
-        decode::Kv,
-        both("put", ":key 1 :value 1", ":key 2"),
-        "line 2: it returns for key 2, but line 1 called for 1"
-    );
-    refuses!(
-        registers,
-        call("txn", ":value 5"),
-        "line 1: a transaction is a list of micro-operations"
-    );
-    refuses!(
-        registers,
-        call("txn", ":value [[:inc 1 2]]"),
-        "line 1: unknown micro-operation `inc`"
-    );
-    refuses!(
-        registers,
-        call("txn", ":value [[:w 1]]"),
-        "line 1: `[w 1]` writes nothing"
-    );
-    refuses!(
-        registers,
-        call("txn", ":value [[:w]]"),
-        "line 1: `[w]` is no micro-operation [function key value]"
-    );
-    refuses!(
-        registers,
-        call("enqueue", ":value [[:w 1 1]]"),
-        "line 1: unknown function `enqueue`: this model knows txn"
-    );
-    refuses!(
-        registers,
-        call("txn", ":value [[:append 1 1]]"),
-        "line 1: this model knows read and write, not append"
-    );
-    refuses!(
-        registers,
-        both("txn", ":value [[:w 1 1]]", ":value [[:w 1 2]]"),
-        "line 2: it answers another transaction than line 1 asks"
-    );
-    refuses!(
-        cas,
-        "{\"session\":0,\"txn\":0,\"ops\":[]}\n",
-        "line 1: this model is judged by times, and the format has none"
-    );
 }
+
+type Decoder<'a> = &'a dyn Fn(&str) -> Result<usize, BadHistory>;
 
 #[test]
 fn what_transactional_models_and_workloads_do_not_know() {
@@ -485,7 +521,6 @@ fn what_transactional_models_and_workloads_do_not_know() {
     let sets = |history: &str| set_full::decode(super::completed(history)).map(|s| s.reads.len());
     let forks =
         |history: &str| long_fork::decode(super::completed(history), Some(2)).map(|r| r.len());
-    type Decoder<'a> = &'a dyn Fn(&str) -> Result<usize, BadHistory>;
     let cases: [(Decoder<'_>, &str, &str); 12] = [
         (
             &lists,

@@ -43,17 +43,16 @@ fn evidence(ids: [usize; 2], text: &str) -> Evidence {
 
 /// A history of so many writes by three processes, each beside the next.
 fn bars(operations: usize) -> Vec<Bar> {
-    let mut history = String::new();
-    for index in 0..operations + 2 {
-        if let Some(earlier) = index.checked_sub(2) {
-            let process = earlier % 3;
-            history += &format!("{{:process {process} :type :ok :f :write :value {earlier}}}\n");
-        }
-        if index < operations {
-            let process = index % 3;
-            history += &format!("{{:process {process} :type :invoke :f :write :value {index}}}\n");
-        }
-    }
+    let event = |kind: &str, index: usize| {
+        let process = index % 3;
+        format!("{{:process {process} :type :{kind} :f :write :value {index}}}\n")
+    };
+    let events = (0..operations + 2).flat_map(|index| {
+        let returned = index.checked_sub(2).map(|earlier| event("ok", earlier));
+        let called = (index < operations).then(|| event("invoke", index));
+        returned.into_iter().chain(called)
+    });
+    let history: String = events.collect();
     let completed = super::completed(&history);
     let mut bars: Vec<Bar> = completed
         .map(|completed| Bar::from(&completed.expect("an operation")))

@@ -152,6 +152,9 @@ fn sets() {
         "duplicate-element"
     );
     assert_eq!(set_full(&two), "unknown");
+    let beside = "{:process 0 :type :invoke :f :read} {:process 1 :type :invoke :f :add :value 1}
+        {:process 1 :type :ok :f :add :value 1} {:process 0 :type :ok :f :read :value []}";
+    assert_eq!(set_full(beside), "legal", "added while the last read ran");
     let unknown = add("1", "info");
     assert_eq!(set_full(&(unknown.clone() + &read("[]"))), "legal");
     assert_eq!(

@@ -96,7 +96,7 @@ fn answer(history: &mut [Operation<KvOp>], turns: &[u8]) {
     order.sort_by_key(|place| generate::moment(history[*place].interval, turns[*place]));
     let mut held = String::new();
     for place in order {
-        if history[place].unknown && turns[place] % 2 == 0 {
+        if history[place].unknown && turns[place].is_multiple_of(2) {
             continue;
         }
         match &mut history[place].op.action {

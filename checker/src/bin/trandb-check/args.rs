@@ -25,6 +25,7 @@ Examples:
   zcat history.jsonl.gz | trandb-check --model kv";
 
 /// Judges a recorded history: could a correct database have answered so?
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Parser)]
 #[command(name = "trandb-check", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Arguments {

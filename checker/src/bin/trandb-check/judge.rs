@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Steps of a stream between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: usize = 4096;
 
+/// A judge of transactions.
+type Check<O> = fn(&[Transaction<O>], &serializability::Options) -> Result<Verdict, Unusable>;
+
 /// A verdict and what is known of the history.
 pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
@@ -169,7 +172,7 @@ impl Court<'_> {
     fn serializability<D: DecodeTransaction>(
         &self,
         decoder: &D,
-        check: fn(&[Transaction<D::Op>], &serializability::Options) -> Result<Verdict, Unusable>,
+        check: Check<D::Op>,
         events: Events<'_>,
     ) -> Result<Verdict, BadHistory> {
         let transactions = decode::transactions(decoder, self.completed(events))?;
