@@ -29,7 +29,7 @@ fn check(data: &[u8], format: Option<Format>) {
     let Ok(mut events) = Events::new(data, format) else {
         return;
     };
-    let lines = data.iter().filter(|&&byte| byte == b'\n').count() as u64 + 1;
+    let lines = data.split(|byte| *byte == b'\n').count() as u64;
     let compressed = data.starts_with(&[0x1f, 0x8b]);
     let mut accepted = Vec::new();
     for event in &mut events {

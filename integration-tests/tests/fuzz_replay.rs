@@ -81,10 +81,10 @@ replays! {
     client_answer
     configuration
     connection_bytes
-    import_lines
     history_edn
     history_json
     history_log
+    import_lines
     key_body
     key_path
     linearizability
