@@ -86,16 +86,9 @@ struct Relaxation<'m, M: Model> {
 
 impl<'m, M: Model> Relaxation<'m, M> {
     fn new(model: &'m M, part: &[&Operation<M::Op>], stuck: usize) -> Self {
-        let end = part[stuck].interval.ret;
         let operations = called_before_return(part, stuck)
             .into_iter()
-            .map(|place| {
-                let mut operation = part[place].clone();
-                if operation.interval.ret > end {
-                    relax(&mut operation);
-                }
-                (place, operation)
-            })
+            .map(|place| (place, part[place].clone()))
             .collect();
         Self {
             model,

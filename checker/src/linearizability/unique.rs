@@ -6,7 +6,8 @@
 //! may be there too; otherwise the cluster may stand at one moment of its zone (Gibbons and Korach
 //! 1997, "Testing shared memories", theorem 4.5).
 //!
-//! Here too an unknown write has happened if its value was read, and may be left out otherwise.
+//! An unknown write has happened if its value was read. Otherwise its zone has no end, so that its
+//! cluster always finds a place: as good as left out.
 //! Tests: `tests/linearizability/unique.rs` compares it with the search.
 
 use std::collections::hash_map::Entry;
@@ -73,13 +74,11 @@ type Tick = (u64, Option<usize>);
 struct Cluster {
     write: Option<usize>,
     write_call: u64,
-    write_unknown: bool,
-    is_read: bool,
     first_return: Tick,
     last_call: Tick,
 }
 
-/// Clusters of what has happened, or operations that cannot be in any legal history. None if
+/// All clusters, or operations that cannot be in any legal history. None if
 /// values are not unique.
 fn clusters<V: Copy + Eq + std::hash::Hash>(
     initial: V,
@@ -92,8 +91,6 @@ fn clusters<V: Copy + Eq + std::hash::Hash>(
         Cluster {
             write: None,
             write_call: 0,
-            write_unknown: false,
-            is_read: false,
             first_return: (0, None),
             last_call: (0, None),
         },
@@ -108,8 +105,6 @@ fn clusters<V: Copy + Eq + std::hash::Hash>(
         entry.insert(Cluster {
             write: Some(place),
             write_call: item.interval.call + 1,
-            write_unknown: item.unknown,
-            is_read: false,
             first_return: (item.interval.ret.saturating_add(1), Some(place)),
             last_call: (item.interval.call + 1, Some(place)),
         });
@@ -128,17 +123,13 @@ fn clusters<V: Copy + Eq + std::hash::Hash>(
                 .flatten()
                 .collect()));
         }
-        cluster.is_read = true;
         cluster.first_return = cluster.first_return.min((ret, Some(place)));
         cluster.last_call = cluster.last_call.max((call, Some(place)));
     }
-    let mut happened: Vec<_> = clusters
-        .into_values()
-        .filter(|cluster| cluster.is_read || !cluster.write_unknown)
-        .collect();
+    let mut clusters: Vec<_> = clusters.into_values().collect();
     // The map's order must not decide which of two contradictions is told.
-    happened.sort_unstable_by_key(|cluster| cluster.last_call.0);
-    Some(Ok(happened))
+    clusters.sort_unstable_by_key(|cluster| cluster.last_call.0);
+    Some(Ok(clusters))
 }
 
 /// The operations that keep two clusters from standing one after the other. The last to be called

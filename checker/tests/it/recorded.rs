@@ -9,6 +9,12 @@ use std::{
     process::Command,
 };
 
+use trandb_checker::{
+    decode,
+    history::{Events, Format, Operations},
+    linearizability::{Options, check_counted, models::Registers},
+};
+
 /// Where they are; nothing, said aloud, if they are nowhere.
 fn folder() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/histories");
@@ -75,4 +81,35 @@ fn every_recorded_verdict_agrees() {
     assert!(judged > 100, "{judged} histories");
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
     eprintln!("{judged} recorded histories judged");
+}
+
+/// Steps do not depend on the machine: more of them mean that the search has become worse. Without
+/// any one of its rules it needs at least 1.8 times as many.
+#[test]
+fn the_search_needs_no_more_steps_than_it_did() {
+    const STEPS_MAX: u64 = 10_000;
+    let Some(folder) = folder() else {
+        return;
+    };
+    let mut steps = 0;
+    for number in 0..60 {
+        let log = folder.join(format!("porcupine/jepsen/etcd_{number:03}.log"));
+        let file = fs::File::open(&log).unwrap_or_else(|e| panic!("{}: {e}", log.display()));
+        let events = Events::new(file, Some(Format::Log)).expect("a log");
+        let initial = decode::initial_of_registers(Format::Log);
+        let decoder = decode::Register {
+            initial: initial.clone(),
+            cas: true,
+            format: Format::Log,
+        };
+        let operations = decode::operations(&decoder, Operations::new(events)).expect("a history");
+        let options = Options {
+            explain: false,
+            ..Options::default()
+        };
+        let (_, counts) = check_counted(&Registers { initial }, &operations, &options);
+        steps += counts.steps;
+    }
+    eprintln!("{steps} steps");
+    assert!(steps <= STEPS_MAX, "{steps} steps");
 }

@@ -355,6 +355,9 @@ fn a_condition_is_refused_only_if_it_does_not_hold() {
     let present = || refused(Condition::Present, Some(Value::Nil));
     assert!(kv(OPAQUE, vec![(0, 1, present())]));
     assert!(!kv(OPAQUE, vec![(0, 1, put(1, 1)), (2, 3, present())]));
+    let other = |asked| refused(Condition::Version(int(asked)), None);
+    assert!(!kv(OPAQUE, vec![(0, 1, put(1, 1)), (2, 3, other(1))]));
+    assert!(kv(OPAQUE, vec![(0, 1, put(1, 1)), (2, 3, other(2))]));
 }
 
 #[test]

@@ -21,7 +21,15 @@ const PROCESSES: usize = 4;
 pub(crate) fn history<O: Clone + std::fmt::Debug + 'static>(
     op: impl Strategy<Value = O> + 'static,
 ) -> BoxedStrategy<Vec<Operation<O>>> {
-    let operation = (0..PROCESSES, prop::bool::weighted(0.2), op);
+    history_with_unknown(0.2, op)
+}
+
+/// The same, with this share of unknown outcomes.
+pub(crate) fn history_with_unknown<O: Clone + std::fmt::Debug + 'static>(
+    share: f64,
+    op: impl Strategy<Value = O> + 'static,
+) -> BoxedStrategy<Vec<Operation<O>>> {
+    let operation = (0..PROCESSES, prop::bool::weighted(share), op);
     (
         vec(operation, 1..=OPERATIONS_MAX),
         vec(any::<u8>(), 2 * OPERATIONS_MAX),

@@ -32,6 +32,13 @@ proptest! {
     }
 
     #[test]
+    fn registers_of_which_little_is_known(
+        history in generate::history_with_unknown(0.6, generate::register_op()),
+    ) {
+        agrees(&Registers { initial: Value::Int(0) }, &history)?;
+    }
+
+    #[test]
     fn registers_that_really_were_some(history in generate::legal_registers()) {
         let model = Registers { initial: Value::Int(0) };
         prop_assert!(is_linearizable_by_trying_all(&model, &history));
