@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytesize::ByteSize;
+
 use super::{
     automaton::Automaton,
     evidence,
@@ -341,8 +343,8 @@ impl<'m, M: Model> Bench<'m, M> {
                 Progress::Legal => Stage::Legal,
                 Progress::Illegal(index) => Stage::Illegal(Fault::Stuck(index as usize)),
                 Progress::Paused if bytes > room => Stage::Unknown(format!(
-                    "the search would remember more than {} MiB",
-                    self.options.memory_bytes_max >> 20,
+                    "the search would remember more than {}",
+                    ByteSize(self.options.memory_bytes_max as u64),
                 )),
                 Progress::Paused if self.is_late() => Stage::Unknown("time is up".into()),
                 Progress::Paused if search.steps() >= end => return None,

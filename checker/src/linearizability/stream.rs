@@ -399,13 +399,13 @@ impl<M: Model> Part<M> {
         operations.sort_by_key(|shown| shown.id);
         let offending = operations.iter().find(|shown| shown.offending);
         let what = offending.map_or_else(String::new, |o| format!("{} ({})", o.id, o.text));
+        let beside = match operations.len() - 1 {
+            0 => String::new(),
+            open => format!(", nor beside the other {open} that were open"),
+        };
         Evidence {
             anomaly: ANOMALY.into(),
-            sentence: format!(
-                "{what} cannot be placed after what had returned before it, nor beside the other \
-                 {} that were open.",
-                operations.len() - 1,
-            ),
+            sentence: format!("{what} cannot be placed after what had returned before it{beside}."),
             operations,
             edges: Vec::new(),
         }

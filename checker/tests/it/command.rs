@@ -189,7 +189,7 @@ fn judging_while_reading() {
 #[test]
 fn arguments_that_make_no_sense() {
     let folder = folder(&[("a.edn", LEGAL)]);
-    let cases: [&[&str]; 12] = [
+    let cases: [&[&str]; 13] = [
         &["a.edn"],
         &["-m", "queue", "a.edn"],
         &["-m", "register", "a.edn", "--verbose"],
@@ -199,6 +199,14 @@ fn arguments_that_make_no_sense() {
         &["-m", "register", "a.edn", "--consistency", "serializable"],
         &["-m", "set", "a.edn", "--initial", "0"],
         &["-m", "bank", "a.edn", "--stream"],
+        &[
+            "-m",
+            "register",
+            "a.edn",
+            "--stream",
+            "--memory-limit",
+            "1GiB",
+        ],
         &["-m", "register", "a.edn", "--total", "5"],
         &["-m", "register", "a.edn", "--html", "x", "--no-html"],
         &["-m", "register", "no-such-file"],
@@ -246,4 +254,43 @@ fn a_hostile_history_sends_no_control_character_to_a_terminal() {
     let output = run(folder.path(), &["-m", "bank"], unknown);
     assert_eq!(output.status.code(), Some(2));
     assert!(!output.stderr.contains(&0x1b), "{output:?}");
+}
+
+#[test]
+fn a_picture_does_not_replace_its_history() {
+    let folder = folder(&[("a.edn", BANK)]);
+    let output = run(
+        folder.path(),
+        &["-m", "bank", "a.edn", "--html", "./a.edn"],
+        "",
+    );
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.contains("--html would overwrite the history"),
+        "{told}"
+    );
+    let kept = fs::read_to_string(folder.path().join("a.edn")).expect("the history");
+    assert_eq!(kept, BANK);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_with_a_name_is_read_once() {
+    let folder = folder(&[]);
+    let output = run(folder.path(), &["-m", "bank", "/dev/stdin"], BANK);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let drawn = ["-m", "bank", "/dev/stdin", "--html", "a.html"];
+    assert_eq!(code(folder.path(), &drawn, BANK), Some(1));
+    assert!(folder.path().join("a.html").exists());
+}
+
+#[test]
+fn a_stream_says_nothing_of_others_where_there_are_none() {
+    let folder = folder(&[("a.edn", ILLEGAL)]);
+    let arguments = ["-m", "register", "--stream", "--no-html", "a.edn"];
+    let output = run(folder.path(), &arguments, "");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("what had returned before it.\n"), "{told}");
 }

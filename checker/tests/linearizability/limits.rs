@@ -62,7 +62,7 @@ fn time_and_memory_end_in_unknown() {
     let verdict = check(&model, &hard(), &no_memory);
     assert_eq!(
         verdict,
-        Verdict::Unknown("the search would remember more than 1 MiB".into())
+        Verdict::Unknown("the search would remember more than 1.0 MiB".into())
     );
 }
 

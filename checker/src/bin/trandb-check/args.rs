@@ -54,13 +54,13 @@ pub(crate) struct Arguments {
     pub(crate) memory_limit: Option<ByteSize>,
     /// Judge while reading, in memory that does not grow with the history; less is said about an
     /// illegal one (models that are judged by times)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "memory_limit")]
     pub(crate) stream: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
     /// Draw an illegal history into this file [default: the history's name with .html, beside it;
-    /// nothing for standard input]
+    /// nothing for standard input and pipes]
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
     /// Draw nothing

@@ -251,7 +251,7 @@ fn picture_path(arguments: &Arguments, source: &Source) -> Option<PathBuf> {
             name.push(".html");
             Some(name.into())
         }
-        (None, Source::Stdin | Source::Kept(_)) => None,
+        (None, Source::Stdin | Source::Pipe(_) | Source::Kept(_)) => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a history comes from: a file or standard input, read once or more often.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Cursor, Read},
     path::{Path, PathBuf},
     sync::Mutex,
@@ -22,28 +22,44 @@ const READING_STREAM: &str = "reading {spinner} {bytes}, {elapsed}";
 pub(crate) enum Source {
     /// Can be read again.
     File(PathBuf),
-    /// Can be read once.
+    /// Standard input: can be read once.
     Stdin,
-    /// Standard input, kept because it will be read again.
+    /// A named pipe or the like: can be read once, and opening it again could wait for ever.
+    Pipe(PathBuf),
+    /// What can be read once, kept because it will be read again.
     Kept(Mutex<Vec<u8>>),
 }
 
 impl Source {
     /// What the arguments name; the reason if it cannot be read.
     pub(crate) fn open(arguments: &Arguments) -> Result<Self, String> {
+        let is_kept = arguments.html.is_some();
+        let kept = |read: io::Result<Vec<u8>>| {
+            let bytes = read.map_err(|error| error.to_string())?;
+            Ok(Self::Kept(Mutex::new(bytes)))
+        };
         match &arguments.file {
             Some(path) if path != Path::new("-") => {
                 let metadata = path.metadata().map_err(|error| error.to_string())?;
                 if metadata.is_dir() {
                     return Err("it is a directory".to_owned());
                 }
-                Ok(Self::File(path.clone()))
+                if arguments
+                    .html
+                    .as_ref()
+                    .is_some_and(|html| is_same(html, path))
+                {
+                    return Err("--html would overwrite the history".to_owned());
+                }
+                match (metadata.is_file(), is_kept) {
+                    (true, _) => Ok(Self::File(path.clone())),
+                    (false, true) => kept(fs::read(path)),
+                    (false, false) => Ok(Self::Pipe(path.clone())),
+                }
             }
-            _ if arguments.html.is_some() => {
+            _ if is_kept => {
                 let mut bytes = Vec::new();
-                let read = io::stdin().lock().read_to_end(&mut bytes);
-                read.map_err(|error| error.to_string())?;
-                Ok(Self::Kept(Mutex::new(bytes)))
+                kept(io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes))
             }
             _ => Ok(Self::Stdin),
         }
@@ -65,7 +81,7 @@ impl Source {
         let format = arguments.format.map(Into::into);
         let whole = |error: io::Error| BadHistory::whole(format!("cannot be read: {error}"));
         let (bytes, length): (Box<dyn Read>, _) = match self {
-            Self::File(path) => {
+            Self::File(path) | Self::Pipe(path) => {
                 let file = File::open(path).map_err(whole)?;
                 let length = file.metadata().ok().filter(std::fs::Metadata::is_file);
                 (Box::new(file), length.map(|metadata| metadata.len()))
@@ -87,6 +103,11 @@ impl Source {
         let events = Events::new(bar.wrap_read(bytes), format)?;
         Ok((events, bar))
     }
+}
+
+/// Whether two paths lead to one file that is there.
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// A template that this program holds.
