@@ -167,7 +167,7 @@ impl<'a> Events<'a> {
             increases("time", self.time, time)?;
             self.time = time.or(self.time);
         }
-        let Some(process) = self.process(draft.process)? else {
+        let Some(process) = self.process(draft.process, draft.kind)? else {
             return Ok(None);
         };
         let kind = draft.kind.ok_or("the type is missing")?;
@@ -185,12 +185,23 @@ impl<'a> Events<'a> {
     }
 
     /// The process's number; nothing for a nemesis. A history that names none has only one.
-    fn process(&mut self, process: Option<Value>) -> Result<Option<i64>, String> {
+    fn process(
+        &mut self,
+        process: Option<Value>,
+        kind: Option<Kind>,
+    ) -> Result<Option<i64>, String> {
         let number = match process {
             Some(Value::Int(number)) => Some(number),
             None if self.format != Format::JsonLines => None,
             None => return Err("the process is missing".to_owned()),
-            Some(Value::Text(_)) => return Ok(None),
+            // To skip the operations of clients that have names would make any history legal.
+            Some(Value::Text(name)) => match kind {
+                Some(Kind::Invoke | Kind::Ok | Kind::Fail) if *name != *"nemesis" => {
+                    let what = "is a name, and only numbers call and return";
+                    return Err(format!("the process `{name}` {what}"));
+                }
+                _ => return Ok(None),
+            },
             Some(other) => return Err(format!("the process `{other}` is neither number nor name")),
         };
         let expected = *self.has_process.get_or_insert(number.is_some());

@@ -60,7 +60,7 @@ fn lines_of_our_own_format() {
             "line 1: unknown type `call`: it is invoke, ok, fail or info",
         ),
         (
-            "{\"process\":1.5,\"type\":\"invoke\"}\n{\"process\":true,\"type\":\"ok\"}\n",
+            "{\"process\":\"disk\",\"type\":\"info\"}\n{\"process\":true,\"type\":\"ok\"}\n",
             "line 2: the process `true` is neither number nor name",
         ),
         (
@@ -74,6 +74,10 @@ fn lines_of_our_own_format() {
         (
             "{\"process\":1,\"type\":\"invoke\",\"key\":1,\"key\":2}\n",
             "line 1: the field `key` is given twice",
+        ),
+        (
+            "{\"process\":\"0\",\"type\":\"invoke\"}\n",
+            "line 1: the process `0` is a name, and only numbers call and return",
         ),
         (
             "{\"process\":1,\"type\":\"invoke\",\"version\":\"x\"}\n",
