@@ -8,8 +8,9 @@
 //! Not here: transactions over several objects that are to be judged by their dependencies (see
 //! [`crate::serializability`]), and files (see [`crate::history`]).
 //!
-//! Invariants: what is not decided is [`Verdict::Unknown`], never legal; the same history gets the
-//! same verdict and the same evidence, on one thread and on many, unless time runs out.
+//! Invariants: what is not decided is [unknown](crate::Verdict::Unknown), never legal; the same
+//! history gets the same verdict and the same evidence, on one thread and on many, unless time
+//! runs out.
 //! Tests: `checker/tests/linearizability`.
 
 mod automaton;
