@@ -39,35 +39,12 @@ fn agree<M: Model>(model: &M, history: &[Operation<M::Op>]) {
         expected,
         "the search: {verdict:?} for {history:?}"
     );
-    let verdict = streamed(model, history);
+    let verdict = Stream::judge(model, history);
     assert_eq!(
         verdict.is_ok(),
         expected,
         "the stream: {verdict:?} for {history:?}"
     );
-}
-
-/// Tells `history` to a stream; that something is unknown turns out at the end.
-fn streamed<M: Model>(model: &M, history: &[Operation<M::Op>]) -> Verdict {
-    let calls = history
-        .iter()
-        .map(|operation| (operation.interval.call, operation, false));
-    let known = history.iter().filter(|operation| !operation.unknown);
-    let returns = known.map(|operation| (operation.interval.ret, operation, true));
-    let mut events: Vec<_> = calls.chain(returns).collect();
-    events.sort_by_key(|(tick, ..)| *tick);
-    let mut stream = Stream::new(model);
-    for (_, operation, is_return) in events {
-        if is_return {
-            stream.ok(operation.id, operation.op.clone());
-        } else {
-            stream.call(operation.id);
-        }
-    }
-    for operation in history.iter().filter(|operation| operation.unknown) {
-        stream.unknown(operation.id, operation.op.clone());
-    }
-    stream.finish()
 }
 
 /// Processes take turns, as long as there are bytes; what has not returned then is unknown.

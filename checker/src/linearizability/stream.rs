@@ -15,7 +15,11 @@ use std::collections::{HashMap, VecDeque, hash_map};
 
 use foldhash::fast::FixedState;
 
-use super::{evidence::ANOMALY, mask::Mask, model::Model};
+use super::{
+    evidence::ANOMALY,
+    mask::Mask,
+    model::{Model, Operation},
+};
 use crate::{
     evidence::{Evidence, Shown, Verdict},
     history::OperationId,
@@ -66,6 +70,30 @@ impl<'m, M: Model> Stream<'m, M> {
             answers: HashMap::default(),
             verdict: None,
         }
+    }
+
+    /// The verdict on a recorded history, told event by event. That an operation is unknown is told
+    /// at the very end.
+    pub fn judge(model: &'m M, history: &[Operation<M::Op>]) -> Verdict {
+        let calls = history
+            .iter()
+            .map(|operation| (operation.interval.call, operation, false));
+        let known = history.iter().filter(|operation| !operation.unknown);
+        let returns = known.map(|operation| (operation.interval.ret, operation, true));
+        let mut events: Vec<_> = calls.chain(returns).collect();
+        events.sort_by_key(|(tick, ..)| *tick);
+        let mut stream = Self::new(model);
+        for (_, operation, is_return) in events {
+            if is_return {
+                stream.ok(operation.id, operation.op.clone());
+            } else {
+                stream.call(operation.id);
+            }
+        }
+        for operation in history.iter().filter(|operation| operation.unknown) {
+            stream.unknown(operation.id, operation.op.clone());
+        }
+        stream.finish()
     }
 
     /// An operation is called.

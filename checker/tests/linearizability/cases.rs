@@ -4,15 +4,13 @@ use trandb_checker::{
     Verdict,
     history::{Interval, OperationId, Value},
     linearizability::{
-        Model, Operation, Options, check, is_linearizable_by_trying_all,
+        Model, Operation, Options, Stream, check, is_linearizable_by_trying_all,
         models::{
             Condition, Kv, KvAction, KvOp, MultiRegister, MultiRegisterAccess, Mutex, MutexOp,
             RegisterAction, RegisterOp, Registers, Set, SetOp, Versions,
         },
     },
 };
-
-use crate::stream;
 
 /// The tick of a return that never comes.
 const NEVER: u64 = Interval::NEVER;
@@ -40,7 +38,7 @@ fn verdict<M: Model>(model: &M, history: &[Operation<M::Op>]) -> bool {
         "{verdict:?}"
     );
     assert_eq!(
-        stream::judge(model, history).is_ok(),
+        Stream::judge(model, history).is_ok(),
         verdict.is_ok(),
         "the stream differs"
     );

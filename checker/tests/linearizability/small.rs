@@ -6,19 +6,19 @@ use trandb_checker::{
     Verdict,
     history::Value,
     linearizability::{
-        Model, Operation, Options, check, is_linearizable_by_trying_all,
+        Model, Operation, Options, Stream, check, is_linearizable_by_trying_all,
         models::{Kv, MultiRegister, Mutex, Registers, Set, Versions},
     },
 };
 
-use crate::{generate, stream};
+use crate::generate;
 
 fn agrees<M: Model>(model: &M, history: &[Operation<M::Op>]) -> Result<(), TestCaseError> {
     let expected = is_linearizable_by_trying_all(model, history);
     let verdict = check(model, history, &Options::default());
     prop_assert!(!matches!(verdict, Verdict::Unknown(_)), "{verdict:?}");
     prop_assert_eq!(verdict.is_ok(), expected, "the search says {:?}", verdict);
-    let verdict = stream::judge(model, history);
+    let verdict = Stream::judge(model, history);
     prop_assert_eq!(verdict.is_ok(), expected, "the stream says {:?}", verdict);
     Ok(())
 }

@@ -1,38 +1,13 @@
-//! A recorded history told as a stream.
+//! Judging while recording. That it agrees with the oracle is seen in `small` and `cases`.
 
 use trandb_checker::{
     Verdict,
     history::{OperationId, Value},
     linearizability::{
-        Model, Operation, Stream,
+        Stream,
         models::{RegisterAction, RegisterOp, Registers},
     },
 };
-
-/// Tells `history` event by event. What is unknown is told to be so at the very end.
-pub(crate) fn judge<M: Model>(model: &M, history: &[Operation<M::Op>]) -> Verdict {
-    let mut events: Vec<_> = history
-        .iter()
-        .flat_map(|operation| {
-            let ret = (!operation.unknown).then_some((operation.interval.ret, operation, true));
-            [Some((operation.interval.call, operation, false)), ret]
-        })
-        .flatten()
-        .collect();
-    events.sort_by_key(|(tick, ..)| *tick);
-    let mut stream = Stream::new(model);
-    for (_, operation, is_return) in events {
-        if is_return {
-            stream.ok(operation.id, operation.op.clone());
-        } else {
-            stream.call(operation.id);
-        }
-    }
-    for operation in history.iter().filter(|operation| operation.unknown) {
-        stream.unknown(operation.id, operation.op.clone());
-    }
-    stream.finish()
-}
 
 fn register(action: RegisterAction) -> RegisterOp {
     RegisterOp {
