@@ -42,6 +42,11 @@ impl Format {
         }
     }
 
+    /// Whether its recorders may let a process go on after an `info`. Ours takes a new number.
+    pub fn lets_processes_come_back(self) -> bool {
+        self != Self::JsonLines
+    }
+
     /// What a history that begins with `start` is written in, or nothing if that does not say.
     /// `start` holds at least the first event's line, or everything.
     pub(crate) fn detect(start: &[u8]) -> Option<Self> {

@@ -43,6 +43,8 @@ pub enum Step {
 pub struct Steps<I> {
     events: I,
     processes: HashMap<i64, Process, foldhash::fast::FixedState>,
+    /// Whether a process may go on after an `info`.
+    come_back: bool,
     calls: usize,
     tick: u64,
     pending: Option<vec::IntoIter<Box<Completed>>>,
@@ -62,10 +64,18 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Steps<I> {
         Self {
             events,
             processes,
+            come_back: false,
             calls: 0,
             tick: 0,
             pending: None,
         }
+    }
+
+    /// Lets a process go on after an `info`, as some recorders do; else that is refused. The
+    /// operation stays open for ever either way, and nothing follows it in its process.
+    #[must_use]
+    pub fn letting_processes_come_back(self, come_back: bool) -> Self {
+        Self { come_back, ..self }
     }
 
     fn take(&mut self, event: Event) -> Result<Step, BadHistory> {
@@ -134,7 +144,7 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Steps<I> {
     fn ret(&mut self, event: Event, tick: u64) -> Result<Box<Completed>, BadHistory> {
         let (line, number) = (event.line, event.process);
         let process = self.processes.entry(number).or_insert(Process::Idle);
-        let next = if event.kind == Kind::Info {
+        let next = if event.kind == Kind::Info && !self.come_back {
             Process::Gone(line)
         } else {
             Process::Idle
@@ -224,6 +234,12 @@ impl<I: Iterator<Item = Result<Event, BadHistory>>> Operations<I> {
     /// The operations of these events.
     pub fn new(events: I) -> Self {
         Self(Steps::new(events))
+    }
+
+    /// See [`Steps::letting_processes_come_back`].
+    #[must_use]
+    pub fn letting_processes_come_back(self, come_back: bool) -> Self {
+        Self(self.0.letting_processes_come_back(come_back))
     }
 }
 

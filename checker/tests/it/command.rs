@@ -294,3 +294,35 @@ fn a_stream_says_nothing_of_others_where_there_are_none() {
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(told.contains("what had returned before it.\n"), "{told}");
 }
+
+/// Others let a process go on after an `info`; ours takes a new number.
+#[test]
+fn a_process_comes_back_in_the_formats_of_others_only() {
+    let folder = TempDir::new().expect("a folder");
+    let others = "\
+{:process 0 :type :invoke :f :write :value 1}
+{:process 0 :type :info :f :write :value 1}
+{:process 0 :type :invoke :f :read}
+{:process 0 :type :ok :f :read :value VALUE}
+";
+    for (value, expected) in [("0", 0), ("1", 0), ("2", 1)] {
+        let history = others.replace("VALUE", value);
+        for flags in [
+            &["--model", "register"][..],
+            &["--model", "register", "--stream"][..],
+        ] {
+            assert_eq!(
+                code(folder.path(), flags, &history),
+                Some(expected),
+                "{value} {flags:?}"
+            );
+        }
+    }
+    let ours = "\
+{\"process\":0,\"type\":\"invoke\",\"f\":\"write\",\"value\":1}
+{\"process\":0,\"type\":\"info\",\"f\":\"write\"}
+{\"process\":0,\"type\":\"invoke\",\"f\":\"read\"}
+{\"process\":0,\"type\":\"ok\",\"f\":\"read\",\"value\":1}
+";
+    assert_eq!(code(folder.path(), &["--model", "register"], ours), Some(2));
+}

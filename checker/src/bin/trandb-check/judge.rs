@@ -211,7 +211,9 @@ impl Court<'_> {
             .arguments
             .time_limit
             .map(|limit| Instant::now() + limit);
-        for (count, step) in Steps::new(events).enumerate() {
+        let come_back = self.format.lets_processes_come_back();
+        let steps = Steps::new(events).letting_processes_come_back(come_back);
+        for (count, step) in steps.enumerate() {
             match step? {
                 Step::Called(id) => {
                     self.operations.set(id.0 + 1);
@@ -228,7 +230,9 @@ impl Court<'_> {
 
     /// The operations, whose places are kept.
     fn completed(&self, events: Events<'_>) -> impl Iterator<Item = Result<Completed, BadHistory>> {
-        Operations::new(events).inspect(|completed| {
+        let come_back = self.format.lets_processes_come_back();
+        let operations = Operations::new(events).letting_processes_come_back(come_back);
+        operations.inspect(|completed| {
             if let Ok(completed) = completed {
                 let OperationId(index) = completed.id;
                 let mut places = self.places.borrow_mut();

@@ -107,7 +107,8 @@ impl Report {
         let window = Window::around(evidence, judgement.operations);
         let (events, progress) = source.events(arguments)?;
         let mut bars = Vec::new();
-        for completed in Operations::new(events) {
+        let come_back = judgement.format.lets_processes_come_back();
+        for completed in Operations::new(events).letting_processes_come_back(come_back) {
             let completed = completed?;
             if window.contains(completed.id) {
                 bars.push(Bar::from(&completed));
