@@ -326,3 +326,18 @@ fn a_process_comes_back_in_the_formats_of_others_only() {
 ";
     assert_eq!(code(folder.path(), &["--model", "register"], ours), Some(2));
 }
+
+#[test]
+fn a_history_without_operations_is_legal_and_complained_about() {
+    let folder = TempDir::new().expect("a folder");
+    let nemesis = "{:process :nemesis :type :info :f :start}\n";
+    let flags = ["--model", "register"];
+    let output = run(folder.path(), &flags, nemesis);
+    assert_eq!(output.status.code(), Some(0));
+    let complaint = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(
+        complaint.contains("no operations: nothing was judged"),
+        "{complaint}"
+    );
+    assert!(run(folder.path(), &flags, LEGAL).stderr.is_empty());
+}

@@ -69,7 +69,15 @@ impl Report {
     }
 
     /// To standard output; what cannot be judged to standard error, unless as JSON.
+    ///
+    /// A history without operations is legal, but seldom what was meant: that is said besides.
     pub(crate) fn print(&self, as_json: bool) {
+        if let Ok(Judgement { operations: 0, .. }) = self.result {
+            complain(&format!(
+                "{} has no operations: nothing was judged",
+                self.name
+            ));
+        }
         if as_json {
             print(&format!("{}\n", escape::json(&self.json().to_string())));
         } else if self.result.is_ok() {
