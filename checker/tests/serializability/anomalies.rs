@@ -239,6 +239,28 @@ fn write_skew() {
 }
 
 #[test]
+fn write_skew_in_real_time() {
+    let illegal = "0 0-9: r x []; a y 1
+        1 1-2: a x 1
+        2 3-4: r y []";
+    on_lists(
+        "G2-item-realtime",
+        StrictSerializable,
+        illegal,
+        ("1-2", "1-3"),
+    );
+    let illegal = "0 0-9: r x nil; w y 1 @1
+        1 1-2: w x 1 @1
+        2 3-4: r y nil";
+    on_registers(
+        "G2-item-realtime",
+        StrictSerializable,
+        illegal,
+        ("1-2", "1-3"),
+    );
+}
+
+#[test]
 fn write_skew_with_process() {
     let illegal = "0 0-9: r x []
         0 0-9: a y 1
