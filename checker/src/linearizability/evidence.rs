@@ -8,6 +8,8 @@
 //!
 //! Tests: `tests/linearizability/evidence.rs`.
 
+use std::collections::HashSet;
+
 use super::{
     judge::{Fault, is_illegal},
     model::{Model, Operation},
@@ -20,11 +22,14 @@ use crate::{
 /// The one thing that can be wrong here.
 pub(super) const ANOMALY: &str = "not-linearizable";
 
-/// What all attempts at relaxing may take, in transitions: well under a second.
+/// What all attempts at relaxing may take, in transitions: about a second.
 const STEPS_MAX: u64 = 10_000_000;
 
 /// What one of them may take.
 const STEPS_PER_ATTEMPT_MAX: u64 = 200_000;
+
+/// Of a larger core the latest operations are shown, the one that cannot be placed among them.
+const OPERATIONS_SHOWN_MAX: usize = 100;
 
 /// Larger cores are shown without the reasons for their order.
 const OPERATIONS_WITH_EDGES_MAX: usize = 40;
@@ -100,43 +105,58 @@ impl<'m, M: Model> Relaxation<'m, M> {
     /// Relaxes as much as it can; the places that could not be relaxed.
     ///
     /// Halves, quarters and so on are tried together, as in delta debugging (Zeller 1999).
+    /// What the budget does not reach is kept.
     fn core(mut self, mut candidates: Vec<usize>) -> Vec<usize> {
-        let relaxed = |place| {
-            self.operations
-                .iter()
-                .any(|(known, op)| *known == place && op.unknown)
-        };
-        candidates.retain(|place| !relaxed(*place));
+        candidates.retain(|place| !self.operation(*place).unknown);
         let mut size = candidates.len().div_ceil(2);
         while size > 0 {
             let mut kept = Vec::new();
             for group in candidates.chunks(size) {
-                if !self.relax_all(group) {
+                if self.steps_left == 0 || !self.relax_all(group) {
                     kept.extend_from_slice(group);
                 }
             }
             candidates = kept;
-            size = if size == 1 { 0 } else { size.div_ceil(2) };
+            size = if size == 1 || self.steps_left == 0 {
+                0
+            } else {
+                size.div_ceil(2)
+            };
         }
         candidates
     }
 
     /// Relaxes a group, unless the contradiction goes away or cannot be shown any more.
     fn relax_all(&mut self, group: &[usize]) -> bool {
-        let mut relaxed = self.operations.clone();
-        for (place, operation) in &mut relaxed {
-            if group.contains(place) {
-                relax(operation);
-            }
+        let certain: Vec<_> = group
+            .iter()
+            .map(|place| self.operation(*place).clone())
+            .collect();
+        for place in group {
+            relax(self.operation(*place));
         }
-        let part: Vec<_> = relaxed.iter().map(|(_, operation)| operation).collect();
+        // A read that may never have happened says nothing.
+        let says_something = |operation: &&Operation<M::Op>| {
+            !(operation.unknown && self.model.is_read(&operation.op))
+        };
+        let operations = self.operations.iter().map(|(_, operation)| operation);
+        let part: Vec<_> = operations.filter(says_something).collect();
         let steps = STEPS_PER_ATTEMPT_MAX.min(self.steps_left);
         let (illegal, taken) = is_illegal(self.model, &part, steps);
-        self.steps_left = self.steps_left.saturating_sub(taken.max(part.len() as u64));
-        if illegal {
-            self.operations = relaxed;
+        let looked_at = self.operations.len() as u64;
+        self.steps_left = self.steps_left.saturating_sub(taken.max(looked_at));
+        if !illegal {
+            for (place, operation) in group.iter().zip(certain) {
+                *self.operation(*place) = operation;
+            }
         }
         illegal
+    }
+
+    /// The operation at a place of the part; those that matter are in its order.
+    fn operation(&mut self, place: usize) -> &mut Operation<M::Op> {
+        let index = self.operations.partition_point(|(known, _)| *known < place);
+        &mut self.operations[index].1
     }
 }
 
@@ -151,7 +171,15 @@ fn present<M: Model>(
     stuck: usize,
     core: &[usize],
 ) -> Evidence {
-    let operations = core.iter().map(|place| {
+    let mut shown: Vec<_> = core
+        .iter()
+        .copied()
+        .filter(|place| *place != stuck)
+        .collect();
+    shown.drain(..shown.len().saturating_sub(OPERATIONS_SHOWN_MAX - 1));
+    shown.push(stuck);
+    shown.sort_unstable_by_key(|place| part[*place].interval.call);
+    let operations = shown.iter().map(|place| {
         let operation = part[*place];
         Shown {
             id: operation.id,
@@ -159,9 +187,12 @@ fn present<M: Model>(
             offending: *place == stuck,
         }
     });
-    let mut others = called_before_return(part, stuck);
-    others.retain(|place| !core.contains(place));
-    let others = others.len();
+    let called = called_before_return(part, stuck);
+    let in_core: HashSet<_> = core.iter().collect();
+    let others = called
+        .iter()
+        .filter(|place| !in_core.contains(place))
+        .count();
     let offending = part[stuck];
     let whatever = match others {
         0 => String::new(),
@@ -169,6 +200,10 @@ fn present<M: Model>(
         _ => format!(", whenever the {others} other operations took effect, if at all"),
     };
     let besides = match core.len() {
+        count if count > OPERATIONS_SHOWN_MAX => format!(
+            "it contradicts {} before or beside it, of which the latest are shown",
+            operations_in_words(count - 1)
+        ),
         1 => "no moment between its call and its return allows it".into(),
         count => format!(
             "it contradicts {} before or beside it",
@@ -183,7 +218,7 @@ fn present<M: Model>(
             model.describe(&offending.op),
         ),
         operations: operations.collect(),
-        edges: order(&core.iter().map(|place| part[*place]).collect::<Vec<_>>()),
+        edges: order(&shown.iter().map(|place| part[*place]).collect::<Vec<_>>()),
     }
 }
 

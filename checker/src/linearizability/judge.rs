@@ -31,7 +31,7 @@ const FIRST_TURN_STEPS: u64 = 2_000;
 /// Each turn is this many times longer than the one before.
 const TURN_GROWTH: u64 = 16;
 
-/// Between two looks at the clock. About ten milliseconds.
+/// Between two looks at the clock: about a tenth of a second.
 const STEPS_BETWEEN_LOOKS: u64 = 1 << 20;
 
 /// What [`check`] may use.

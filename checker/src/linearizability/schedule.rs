@@ -1,6 +1,9 @@
 //! One part of a history as the search wants it: calls and returns in order, and a small number
 //! (a *slot*) for everything that is open at the same time.
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use super::{
     automaton::Class,
     model::{Model, Operation, Rank},
@@ -104,31 +107,35 @@ impl Schedule {
 }
 
 #[derive(Default)]
-struct Kinds(Vec<Kind>);
+struct Kinds {
+    all: Vec<Kind>,
+    number: HashMap<Class, u32, FixedState>,
+}
 
 impl Kinds {
     /// The number of `class`'s kind, with one operation more.
     fn add(&mut self, class: Class) -> u32 {
-        let known = self.0.iter().position(|kind| kind.class == class);
-        let place = known.unwrap_or_else(|| {
-            self.0.push(Kind {
+        // There are no more kinds than classes, whose numbers have as many bits.
+        let next = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        let number = *self.number.entry(class).or_insert(next);
+        if number == next {
+            self.all.push(Kind {
                 class,
                 first_slot: 0,
                 count: 0,
             });
-            self.0.len() - 1
-        });
-        self.0[place].count += 1;
-        u32::try_from(place).unwrap_or(u32::MAX)
+        }
+        self.all[number as usize].count += 1;
+        number
     }
 
     fn finish(mut self) -> (Vec<Kind>, usize) {
         let mut slots = 0;
-        for kind in &mut self.0 {
+        for kind in &mut self.all {
             kind.first_slot = slots;
             slots += kind.count;
         }
-        (self.0, slots)
+        (self.all, slots)
     }
 }
 

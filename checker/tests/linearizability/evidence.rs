@@ -93,6 +93,31 @@ fn without_a_search_the_evidence_is_as_small() {
     );
 }
 
+/// To relax each of so many by itself would take for ever.
+#[test]
+fn of_a_long_history_the_latest_operations_are_told() {
+    // Few values, so that the search is needed.
+    let last = 20_000;
+    let operations = (0..last).map(|number| {
+        let value = i64::try_from(number / 2 % 5).expect("small");
+        let op = if number % 2 == 0 {
+            write(value)
+        } else {
+            read(value)
+        };
+        (2 * number, 2 * number + 1, op)
+    });
+    let operations = operations.chain([(2 * last, 2 * last + 1, read(9))]);
+    let evidence = evidence(&MODEL, &history(operations)).expect("illegal");
+    assert!(evidence.operations.len() <= 100, "{}", evidence.sentence);
+    assert!(
+        evidence
+            .operations
+            .last()
+            .is_some_and(|shown| shown.offending)
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
