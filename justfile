@@ -17,6 +17,31 @@ build:
 run *FLAGS:
     cargo run --release -p trandb-server -- {{ FLAGS }}
 
+# Start a cluster of three processes on this machine, and say what to try with it
+cluster:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --release -p trandb-server
+    # Ctrl-C reaches the processes by itself, and they are given time to end.
+    trap : INT
+    trap wait EXIT
+    for n in 1 2 3; do
+        {{ target_dir }}/release/trandb-server --name "n$n" --log error,openraft=off \
+            --listen "127.0.0.1:$((8070 + 10 * n))" --peer-listen "127.0.0.1:$((8071 + 10 * n))" \
+            --peers 127.0.0.1:8081,127.0.0.1:8091,127.0.0.1:8101 --bootstrap-expect 3 &
+        echo "n$n  http://127.0.0.1:$((8070 + 10 * n))  process $!"
+    done
+    cat <<'TRY'
+
+    Write at one node, read at another:
+      curl -X PUT --data-binary hello http://127.0.0.1:8080/keys/greeting
+      curl http://127.0.0.1:8090/keys/greeting
+    Kill a process by its number, and ask the others. See the members:
+      curl http://127.0.0.1:8100/cluster
+    Ctrl-C ends all three.
+    TRY
+    wait
+
 # Run every test: what needs only Rust, then the container suite
 test: && integration-test
     cargo test --workspace
@@ -25,9 +50,54 @@ test: && integration-test
 integration-test: image
     cargo test --workspace --test containers -- --ignored
 
+# Let schemathesis ask what /openapi.json describes, of a server of its own; SEED repeats a run
+contract SEED=`date +%s` EXAMPLES="50":
+    TRANDB_CONTRACT_SEED={{ SEED }} TRANDB_CONTRACT_EXAMPLES={{ EXAMPLES }} \
+        cargo test --workspace --test contract -- \
+        --ignored --nocapture schemathesis
+
+# Run the simulated clients with one SEED, and print its scenario and trace
+sim SEED:
+    TRANDB_SEED={{ SEED }} cargo test --workspace --test simulation -- \
+        --exact seeds::any --nocapture
+
+# Run the simulated clients with N seeds of each workload
+sim-many N:
+    TRANDB_SEEDS={{ N }} cargo test --workspace --test simulation -- seeds:: --nocapture
+
+# Run groups of replicas in the simulated network with N seeds
+cluster-sim N="20" *NAME:
+    TRANDB_SEEDS={{ N }} RUSTFLAGS="--cfg tokio_unstable --cfg simulation" \
+        CARGO_TARGET_DIR={{ target_dir }}/simulation \
+        cargo test --locked -p trandb-cluster --test simulation -- --nocapture --test-threads 1 {{ NAME }}
+
+# Run groups of replicas in the simulated network with one SEED, and print its plan
+cluster-sim-seed SEED:
+    TRANDB_SEED={{ SEED }} just cluster-sim 1 whatever_happens
+
+# Run all layers of the tests for about SECONDS and report; SEED repeats what can be repeated
+prove SECONDS="3600" SEED="":
+    cargo build --profile checked -p trandb-integration-tests --bin prove
+    {{ target_dir }}/checked/prove {{ SECONDS }} {{ SEED }}
+
 # Print the line coverage of common, engine, server and client; fails where it is under 90 %
 coverage:
     .ci/coverage 90 common engine server client
+
+# Run the locks of the server under thousands of schedules; NAME picks scenarios
+interleavings *NAME:
+    RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR={{ target_dir }}/interleavings \
+        cargo test --locked -p trandb-server --test interleavings -- {{ NAME }}
+
+# Break common and engine in some hundred small ways; fails where their tests do not notice
+mutants *FLAGS:
+    command -v cargo-mutants >/dev/null || cargo install --locked --version 27.1.0 cargo-mutants
+    mkdir -p {{ target_dir }}
+    PROPTEST_MAX_SHRINK_ITERS=0 cargo mutants -p trandb-common -p trandb-engine --jobs 1 --output {{ target_dir }} {{ FLAGS }}
+
+# Explore the large models of transactions, some minutes each
+prove-transactions:
+    cargo test --release -p trandb-engine --test transactions -- --ignored --nocapture model
 
 # Fuzz every target for SECONDS each; a finding is kept in fuzz/artifacts
 fuzz SECONDS="30":
@@ -35,13 +105,17 @@ fuzz SECONDS="30":
     for target in $(cargo fuzz list); do just _fuzz-target "$target" {{ SECONDS }}; done
 
 # New inputs go to the first folder, which git ignores; the stored ones are only read.
-_fuzz-target TARGET SECONDS:
+_fuzz-target TARGET SECONDS *FLAGS:
     mkdir -p fuzz/target/found/{{ TARGET }}
     cargo fuzz run --sanitizer none {{ TARGET }} \
         fuzz/target/found/{{ TARGET }} fuzz/corpus/{{ TARGET }} fuzz/regressions/{{ TARGET }} \
-        -- -max_total_time={{ SECONDS }} -timeout=10 -print_final_stats=1 -verbosity=0
+        -- -max_total_time={{ SECONDS }} -timeout=10 -print_final_stats=1 -verbosity=0 {{ FLAGS }}
 
-# Measure against the goals that need nothing installed; `just bench checker`: the checkers
+# Plant bugs into a copy of the code and fail if a test misses one; `just planted --list`: which
+planted *ARGUMENTS:
+    cargo run -p trandb-planted -- {{ ARGUMENTS }}
+
+# Measure against the goals that need nothing installed; `just bench transactions`, `just bench checker`
 bench *FLAGS: _bench-build
     {{ target_dir }}/release/trandb-bench {{ FLAGS }}
 

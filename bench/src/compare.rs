@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::{
     load::{self, Load, Pace},
     process::machine_cpu,
+    protocol::Protocol,
     servers::Server,
     stats::{Goal, Quartiles, Verdict},
     workload::Mix,
@@ -88,14 +89,23 @@ pub struct Window {
     pub p50_us: f64,
     /// Latency in microseconds: 99 % of the requests were faster.
     pub p99_us: f64,
+    /// Latency in microseconds: 99.9 % of the requests were faster.
+    pub p999_us: f64,
+    /// Share of the requests that were answered with 503.
+    pub put_off: f64,
 }
 
 /// Measures one window.
-pub fn window(server: &Server, load: &Load, value_size: usize) -> anyhow::Result<Window> {
-    let protocol = server.dialect.protocol(value_size);
+fn window(side: &Side<'_>) -> anyhow::Result<Window> {
+    let server = side.server;
     let (machine_before, server_before) = (machine_cpu()?, server.cpu()?);
     let start = Instant::now();
-    let outcome = load::run(server.address(), &*protocol, load)?.all_right()?;
+    let outcome = load::run(server.address(), side.protocol, &side.load)?;
+    let outcome = if side.may_be_put_off {
+        outcome.all_right_or_put_off()?
+    } else {
+        outcome.all_right()?
+    };
     let elapsed = start.elapsed().as_secs_f64();
     let server_cpu = server.cpu()?.saturating_sub(server_before).as_secs_f64();
     let machine = machine_cpu()?.saturating_sub(machine_before).as_secs_f64();
@@ -109,6 +119,8 @@ pub fn window(server: &Server, load: &Load, value_size: usize) -> anyhow::Result
         others: others.max(0.0) / elapsed,
         p50_us: latency_us(0.5),
         p99_us: latency_us(0.99),
+        p999_us: latency_us(0.999),
+        put_off: outcome.put_off as f64 / (outcome.answers + outcome.put_off) as f64,
     })
 }
 
@@ -124,6 +136,8 @@ impl Window {
             others: median(|w| w.others)?,
             p50_us: median(|w| w.p50_us)?,
             p99_us: median(|w| w.p99_us)?,
+            p999_us: median(|w| w.p999_us)?,
+            put_off: median(|w| w.put_off)?,
         })
     }
 
@@ -133,18 +147,60 @@ impl Window {
     }
 }
 
-/// Our server and the one it is compared with, under the same load.
+/// A server and what it is asked.
+#[derive(Clone, Copy)]
+pub struct Side<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// How requests look.
+    pub protocol: &'a dyn Protocol,
+    /// What is sent, and when.
+    pub load: Load,
+    /// Whether an answer of 503 is no fault but a transaction less.
+    pub may_be_put_off: bool,
+}
+
+impl Side<'_> {
+    /// The same, where an answer of 503 is no fault but a transaction less.
+    #[must_use]
+    pub fn or_put_off(self) -> Self {
+        Self {
+            may_be_put_off: true,
+            ..self
+        }
+    }
+}
+
+/// Which figures of two windows are divided, ours by the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ratio {
+    /// Right answers per second.
+    Throughput,
+    /// CPU time of the server per request.
+    Cpu,
+}
+
+impl Ratio {
+    fn of(self, ours: &Window, peer: &Window) -> f64 {
+        match self {
+            Self::Throughput => ours.per_second / peer.per_second,
+            Self::Cpu => ours.cpu_us / peer.cpu_us,
+        }
+    }
+}
+
+/// What is under test and what it is compared with.
 pub struct Comparison<'a> {
     /// What is compared.
     pub name: &'a str,
-    /// The goal for the ratio of requests per second, ours to the peer's.
+    /// The goal for the ratio.
     pub goal: Goal,
-    /// The server under test.
-    pub ours: &'a Server,
-    /// The server it is compared with.
-    pub peer: &'a Server,
-    /// The load on both.
-    pub load: Load,
+    /// The ratio of what.
+    pub ratio: Ratio,
+    /// What is under test.
+    pub ours: Side<'a>,
+    /// What it is compared with.
+    pub peer: Side<'a>,
 }
 
 /// A line of the final table.
@@ -183,32 +239,24 @@ impl Row {
 }
 
 impl Comparison<'_> {
-    /// Measures all pairs of windows, after one uncounted window of each server.
+    /// Measures all pairs of windows, after one uncounted window of each side.
     pub fn run(&self, settings: &Settings) -> anyhow::Result<Row> {
-        let measure = |server: &Server| window(server, &self.load, settings.value_size);
         let (mut ours, mut peer) = (Vec::new(), Vec::new());
-        measure(self.ours)?;
-        measure(self.peer)?;
+        window(&self.ours)?;
+        window(&self.peer)?;
         for _ in 0..settings.pairs.div_ceil(2) {
-            ours.push(measure(self.ours)?);
-            peer.push(measure(self.peer)?);
-            peer.push(measure(self.peer)?);
-            ours.push(measure(self.ours)?);
+            ours.push(window(&self.ours)?);
+            peer.push(window(&self.peer)?);
+            peer.push(window(&self.peer)?);
+            ours.push(window(&self.ours)?);
         }
-        Ok(self.row(&ours, &peer))
-    }
-
-    fn row(&self, ours: &[Window], peer: &[Window]) -> Row {
-        row(self.name, self.goal, ours, peer)
+        Ok(row(self.name, self.goal, self.ratio, &ours, &peer))
     }
 }
 
 /// Judges pairs of windows; the windows at the same place are neighbours in time.
-fn row(name: &str, goal: Goal, ours: &[Window], peer: &[Window]) -> Row {
-    let ratios = ours
-        .iter()
-        .zip(peer)
-        .map(|(a, b)| a.per_second / b.per_second);
+fn row(name: &str, goal: Goal, ratio: Ratio, ours: &[Window], peer: &[Window]) -> Row {
+    let ratios = ours.iter().zip(peer).map(|(a, b)| ratio.of(a, b));
     let nothing = Quartiles::exact(f64::NAN);
     let mut row = Row::figure(name, goal, Quartiles::of(ratios).unwrap_or(nothing), None);
     (row.ours, row.peer) = (Window::medians(ours), Window::medians(peer));
@@ -216,10 +264,22 @@ fn row(name: &str, goal: Goal, ours: &[Window], peer: &[Window]) -> Row {
         .into_iter()
         .flatten()
         .any(Window::is_generator_bound);
-    if is_generator_bound && goal != Goal::None {
-        row.verdict = Verdict::Inconclusive;
+    // What a request costs the server does not depend on who waited for whom.
+    if is_generator_bound && ratio == Ratio::Throughput {
+        if goal != Goal::None {
+            row.verdict = Verdict::Inconclusive;
+        }
+        row.note = Some("the generator was the bottleneck".to_owned());
     }
-    row.note = is_generator_bound.then(|| "the generator was the bottleneck".to_owned());
+    let put_off = |window: &Option<Window>| window.map_or(0.0, |window| window.put_off * 100.0);
+    let (ours, peer) = (put_off(&row.ours), put_off(&row.peer));
+    if ours + peer > 0.0 {
+        let put_off = format!("{ours:.1} % / {peer:.1} % were answered with 503");
+        row.note = Some(match row.note {
+            Some(note) => format!("{note}; {put_off}"),
+            None => put_off,
+        });
+    }
     row
 }
 
@@ -236,6 +296,8 @@ mod tests {
             others: 0.0,
             p50_us: 1.0,
             p99_us: 1.0,
+            p999_us: 1.0,
+            put_off: 0.0,
         };
         per_second.iter().map(window).collect()
     }
@@ -245,7 +307,7 @@ mod tests {
         // The machine becomes half as fast; the ratio stays.
         let ours = windows(&[90.0, 91.0, 44.0, 45.0], 1.0, 0.7);
         let peer = windows(&[100.0, 100.0, 50.0, 50.0], 1.0, 0.7);
-        let row = row("x", Goal::AtLeast(0.89), &ours, &peer);
+        let row = row("x", Goal::AtLeast(0.89), Ratio::Throughput, &ours, &peer);
         assert!((row.figure.median - 0.90).abs() < 1e-9, "{:?}", row.figure);
         assert!(row.figure.spread() < 0.03);
         assert_eq!(row.verdict, Verdict::Pass);
@@ -253,15 +315,24 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_generator_decides_nothing() {
+    fn a_busy_generator_decides_nothing_but_cpu_time() {
         let ours = windows(&[100.0; 4], 1.0, 0.7);
-        let row = row(
-            "x",
-            Goal::AtLeast(0.9),
-            &ours,
-            &windows(&[100.0; 4], 0.6, 0.99),
-        );
-        assert_eq!(row.verdict, Verdict::Inconclusive);
-        assert!(row.note.unwrap().contains("generator"));
+        let peer = windows(&[100.0; 4], 0.6, 0.99);
+        let judge = |ratio| row("x", Goal::AtLeast(0.9), ratio, &ours, &peer);
+        let throughput = judge(Ratio::Throughput);
+        assert_eq!(throughput.verdict, Verdict::Inconclusive);
+        assert!(throughput.note.unwrap().contains("generator"));
+        assert_eq!(judge(Ratio::Cpu).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn cpu_time_is_compared_and_not_throughput() {
+        let mut ours = windows(&[100.0; 4], 1.0, 0.7);
+        let peer = windows(&[300.0; 4], 1.0, 0.7);
+        for window in &mut ours {
+            window.cpu_us = 15.0;
+        }
+        let row = row("x", Goal::AtMost(1.6), Ratio::Cpu, &ours, &peer);
+        assert!((row.figure.median - 1.5).abs() < 1e-9, "{:?}", row.figure);
     }
 }

@@ -11,7 +11,7 @@ use anyhow::Context;
 
 use crate::{
     baseline::Baseline,
-    compare::{Comparison, Row, Settings},
+    compare::{Comparison, Ratio, Row, Settings, Side},
     instructions::{self, Subject},
     load::{self, Load},
     protocol::Dialect,
@@ -19,6 +19,7 @@ use crate::{
     servers::{Peer, Server, Starter, find_program, start_baseline},
     shards::{self, default_shards},
     stats::{Goal, Quartiles},
+    transactions::{self, plan::Spread},
     workload::Mix,
 };
 
@@ -58,6 +59,7 @@ pub fn own(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
         )?;
     }
     drop((trandb, plain));
+    transactions::goals(starter, settings, &mut report)?;
     shards::in_process(
         default_shards()?,
         Goal::AtLeast(50.0),
@@ -80,12 +82,19 @@ fn compare(
     if settings.leaves_out(name) {
         return Ok(());
     }
+    let protocols = [ours, peer].map(|server| server.dialect.protocol(settings.value_size));
+    let side = |server, protocol| Side {
+        server,
+        protocol,
+        load,
+        may_be_put_off: false,
+    };
     let comparison = Comparison {
         name,
         goal,
-        ours,
-        peer,
-        load,
+        ratio: Ratio::Throughput,
+        ours: side(ours, &*protocols[0]),
+        peer: side(peer, &*protocols[1]),
     };
     report.add(comparison.run(settings).with_context(|| name.to_owned())?);
     Ok(())
@@ -98,6 +107,8 @@ fn count_instructions(
 ) -> anyhow::Result<()> {
     /// Keys of these runs: valgrind is too slow to put more.
     const KEYS: u64 = 100;
+    /// More, so that each shard has some.
+    const TRANSACTION_KEYS: u64 = 1_000;
     let Some(valgrind) = find_program("valgrind") else {
         report.miss("instructions per request: no valgrind (Debian: valgrind)".to_owned());
         return Ok(());
@@ -137,9 +148,35 @@ fn count_instructions(
         if settings.leaves_out(&name) {
             continue;
         }
-        let subject = Subject { command, dialect };
+        let subject = Subject {
+            command,
+            protocol: &*dialect.protocol(settings.value_size),
+            is_filled: dialect != Dialect::Constant,
+        };
         let count = instructions::per_request(&valgrind, &subject, mix, settings)?;
         report.add(Row::figure(&name, goal, Quartiles::exact(count), None));
+    }
+    for (spread, place) in [
+        (Spread::OneShard, "one shard"),
+        (Spread::SeveralShards, "two shards"),
+    ] {
+        let name = format!("user instructions per transaction of 2 keys in {place}");
+        if settings.leaves_out(&name) {
+            continue;
+        }
+        let (codec, cold) = transactions::two_key_codec(TRANSACTION_KEYS, spread, settings)?;
+        let subject = Subject {
+            command: &trandb,
+            protocol: &codec,
+            is_filled: true,
+        };
+        let count = instructions::per_request(&valgrind, &subject, Mix::puts(cold), settings)?;
+        report.add(Row::figure(
+            &name,
+            Goal::None,
+            Quartiles::exact(count),
+            None,
+        ));
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::{
     compare::Settings,
     load::{self, Load},
     process::{Process, free_address},
-    protocol::Dialect,
+    protocol::Protocol,
     workload::Mix,
 };
 
@@ -27,8 +27,10 @@ const LOAD_MAX: Duration = Duration::from_mins(3);
 pub struct Subject<'a> {
     /// Its program and all its arguments but the address.
     pub command: &'a [OsString],
-    /// What it speaks.
-    pub dialect: Dialect,
+    /// How requests look.
+    pub protocol: &'a dyn Protocol,
+    /// Whether it stores anything: its keys are put first.
+    pub is_filled: bool,
 }
 
 /// Instructions of `subject` per request of `mix`.
@@ -61,14 +63,13 @@ fn total(
         .args(subject.command)
         .args(["--listen", &address.to_string()]);
     let process = Process::start("callgrind", command, address)?;
-    let protocol = subject.dialect.protocol(settings.value_size);
-    let fill = (subject.dialect != Dialect::Constant).then(|| Mix::load(mix.keys));
+    let fill = subject.is_filled.then(|| Mix::load(mix.keys));
     for mix in fill.into_iter().chain([mix]) {
         let load = Load {
             duration: LOAD_MAX,
             ..settings.load(mix, 1)
         };
-        load::run(address, &*protocol, &load)?.all_right()?;
+        load::run(address, subject.protocol, &load)?.all_right()?;
     }
     process.stop()?;
     let text = std::fs::read_to_string(counts.path())?;

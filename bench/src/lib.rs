@@ -8,7 +8,8 @@
 //! measured only where it has a goal: the shards by themselves, and the [`checker`].
 //!
 //! Reading order: [`workload`] (what is sent), [`protocol`] (how it looks), [`load`] (when it is
-//! sent), [`process`] and [`servers`] (against whom), [`compare`] and [`stats`] (what follows).
+//! sent), [`process`] and [`servers`] (against whom), [`compare`] and [`stats`] (what follows);
+//! [`goals`] and [`transactions`] (what is measured).
 //! Tests: in each module.
 
 #![expect(
@@ -28,4 +29,5 @@ pub mod report;
 pub mod servers;
 pub mod shards;
 pub mod stats;
+pub mod transactions;
 pub mod workload;

@@ -17,7 +17,7 @@ use trandb_bench::{
     protocol::Dialect,
     report::{LoadReport, Report},
     servers::Starter,
-    shards,
+    shards, transactions,
     workload::{Mix, Order},
 };
 
@@ -47,6 +47,11 @@ enum Command {
     ///
     /// The default number of shards is chosen from this table.
     Shards(Measure),
+    /// Measure transactions of 1 to 8 keys beside PUTs of the same bytes, and under contention
+    ///
+    /// Keys in one shard and in several; 0, 1 and 50 % of the transactions at hot keys; JSON and
+    /// CBOR; what the server remembers of transactions with ids.
+    Transactions(Measure),
     /// Measure the checkers on recorded and on generated histories
     ///
     /// Porcupine is run beside them where Go and its module are installed.
@@ -155,6 +160,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Goals(arguments) => measure(arguments, goals::own),
         Command::Peers(arguments) => measure(arguments, goals::peers),
         Command::Shards(arguments) => measure(arguments, shards::sweep),
+        Command::Transactions(arguments) => measure(arguments, transactions::all),
     }
 }
 

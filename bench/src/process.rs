@@ -49,14 +49,16 @@ pub fn has_two_cores() -> bool {
 }
 
 /// Restricts the calling thread, and the threads and children that it starts from now on, to
-/// `core`, if there are two.
-pub fn pin(core: usize) -> anyhow::Result<()> {
+/// `cores`, if there are two.
+pub fn pin(cores: &[usize]) -> anyhow::Result<()> {
     if !has_two_cores() {
         return Ok(());
     }
-    let mut cores = CpuSet::new();
-    cores.set(core)?;
-    sched_setaffinity(Pid::from_raw(0), &cores).with_context(|| format!("cannot use core {core}"))
+    let mut set = CpuSet::new();
+    for &core in cores {
+        set.set(core)?;
+    }
+    sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("cannot use cores {cores:?}"))
 }
 
 /// Starts a thread that waits for SIGINT and SIGTERM, kills all children and ends the process.
@@ -103,16 +105,26 @@ impl Process {
     /// The calling thread is on [`CLIENT_CORE`] afterwards.
     ///
     /// Errors: the program does not start, ends, or does not listen within 30 seconds.
-    pub fn start(name: &str, mut command: Command, address: SocketAddr) -> anyhow::Result<Self> {
+    pub fn start(name: &str, command: Command, address: SocketAddr) -> anyhow::Result<Self> {
+        Self::start_on(&[SERVER_CORE], name, command, address)
+    }
+
+    /// The same, but the server may use all of `cores`.
+    pub fn start_on(
+        cores: &[usize],
+        name: &str,
+        mut command: Command,
+        address: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let log = tempfile::NamedTempFile::new()?;
         command
             .stdin(Stdio::null())
             .stdout(log.reopen()?)
             .stderr(log.reopen()?);
-        pin(SERVER_CORE)?;
+        pin(cores)?;
         let mut list = children();
         let spawned = command.spawn();
-        pin(CLIENT_CORE)?;
+        pin(&[CLIENT_CORE])?;
         let child = spawned.with_context(|| format!("cannot start {name}: {command:?}"))?;
         list.push(pid_of(&child));
         drop(list);

@@ -70,7 +70,9 @@ impl Report {
             "verdict",
             "requests/s",
             "CPU µs/request",
+            "p50 µs",
             "p99 µs",
+            "p99.9 µs",
             "generator busy",
         ]);
         for row in &self.rows {
@@ -86,7 +88,9 @@ impl Report {
                 row.verdict.to_string(),
                 pair(row, |w| format!("{:.0}", w.per_second)),
                 pair(row, |w| format!("{:.2}", w.cpu_us)),
+                pair(row, |w| format!("{:.0}", w.p50_us)),
                 pair(row, |w| format!("{:.0}", w.p99_us)),
+                pair(row, |w| format!("{:.0}", w.p999_us)),
                 pair(row, |w| format!("{:.0} %", w.generator_share * 100.0)),
             ]);
         }
@@ -97,7 +101,7 @@ impl Report {
         let settings = &self.settings;
         let mut lines = vec![format!(
             "\n{} connections, {} keys, {}-byte values, {} pairs of windows of {} ms; \
-             figures before and after the slash: TranDB and its peer.",
+             figures before and after the slash: what is measured and what it is compared with.",
             settings.connections,
             settings.keys,
             settings.value_size,
@@ -281,6 +285,7 @@ mod tests {
         let outcome = Outcome {
             answers: 100,
             wrong: 1,
+            put_off: 0,
             first_wrong: Some("Get of key 3: refused: 404".to_owned()),
             unsent: 0,
             elapsed: Duration::from_secs(2),

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::{
     baseline::Baseline,
-    process::{Process, free_address},
+    process::{CLIENT_CORE, Process, SERVER_CORE, free_address},
     protocol::{CONSTANT_BODY, Dialect},
 };
 
@@ -164,10 +164,20 @@ impl Starter {
 
     /// `TranDB` with additional flags.
     pub fn trandb(&self, flags: &[&str]) -> anyhow::Result<Server> {
+        self.trandb_on(&[SERVER_CORE], flags)
+    }
+
+    /// `TranDB` that shares the generator's core besides its own, so that two of its threads run
+    /// at the same time.
+    pub fn trandb_on_both_cores(&self) -> anyhow::Result<Server> {
+        self.trandb_on(&[SERVER_CORE, CLIENT_CORE], &[])
+    }
+
+    fn trandb_on(&self, cores: &[usize], flags: &[&str]) -> anyhow::Result<Server> {
         let address = free_address()?;
         let mut command = Command::new(&self.trandb);
         command.arg("--listen").arg(address.to_string()).args(flags);
-        let process = Process::start("TranDB", command, address)?;
+        let process = Process::start_on(cores, "TranDB", command, address)?;
         Ok(Server::single(process, Dialect::Trandb))
     }
 

@@ -19,10 +19,12 @@ use clap::Parser;
 use tokio::sync::RwLock;
 use trandb_common::{Key, Value};
 use trandb_engine::Condition;
-use trandb_server::{Database, Local, config::CommandLine, local::new_epoch, memory::Memory};
+use trandb_server::{
+    Database, Local, config::CommandLine, local::new_epoch, memory::Memory, transactions::Source,
+};
 
 use crate::{
-    compare::{Comparison, Row, Settings},
+    compare::{Comparison, Ratio, Row, Settings, Side},
     process::{CLIENT_CORE, SERVER_CORE, pin},
     report::Report,
     servers::Starter,
@@ -93,11 +95,11 @@ pub fn in_process(
     if settings.leaves_out(&name) {
         return Ok(());
     }
-    let shards = Database::new(Local::new(
-        count,
-        new_epoch(),
-        Arc::new(Memory::new(u64::MAX)),
-    ));
+    let memory = Arc::new(Memory::new(u64::MAX));
+    let shards = Database::new(
+        Local::new(count, new_epoch(), memory),
+        Source::new(new_epoch(), 0),
+    );
     let global = Global::default();
     fill(&shards, settings)?;
     fill(&global, settings)?;
@@ -125,6 +127,7 @@ pub fn sweep(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
     }
     let default = starter.trandb(&[])?;
     settings.fill(&default)?;
+    let protocol = default.dialect.protocol(settings.value_size);
     let mix = Mix {
         writes_percent: WRITES_PERCENT,
         ..Mix::gets(settings.keys)
@@ -136,12 +139,18 @@ pub fn sweep(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
         }
         let other = starter.trandb(&["--shards", &count.to_string()])?;
         settings.fill(&other)?;
+        let side = |server| Side {
+            server,
+            protocol: &*protocol,
+            load: settings.load(mix, 1),
+            may_be_put_off: false,
+        };
         let comparison = Comparison {
             name: &name,
             goal: Goal::None,
-            ours: &other,
-            peer: &default,
-            load: settings.load(mix, 1),
+            ratio: Ratio::Throughput,
+            ours: side(&other),
+            peer: side(&default),
         };
         report.add(comparison.run(settings)?);
     }
@@ -189,7 +198,7 @@ fn one_thread(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build();
-    let pinned = pin(core);
+    let pinned = pin(&[core]);
     // Nothing may return before the barrier, or the other thread would wait for ever.
     start.wait();
     let (data, runtime, ()) = (data?, runtime?, pinned?);

@@ -85,6 +85,14 @@ pub enum Order {
     Random,
     /// 0, 1, 2 … and again from 0.
     Ascending,
+    /// Ascending, but so many per cent are one of the `hot` numbers from [`Mix::keys`] on instead,
+    /// at random.
+    Contended {
+        /// How many there are, at least 1.
+        hot: u64,
+        /// 0 to 100.
+        percent: u8,
+    },
 }
 
 /// What a run sends.
@@ -167,7 +175,10 @@ impl Iterator for Requests {
         }
         let key = match self.mix.order {
             Order::Random => self.random.u64(..self.mix.keys),
-            Order::Ascending => self.made % self.mix.keys,
+            Order::Contended { hot, percent } if self.random.u8(..100) < percent => {
+                self.mix.keys + self.random.u64(..hot)
+            }
+            Order::Ascending | Order::Contended { .. } => self.made % self.mix.keys,
         };
         self.made += 1;
         let put = match self.mix.writes_percent {
@@ -215,6 +226,25 @@ mod tests {
             })
             .to_vec();
         assert_eq!(requests, expected);
+    }
+
+    #[test]
+    fn a_contended_mix_keeps_its_share_of_hot_numbers() {
+        let order = Order::Contended {
+            hot: 5,
+            percent: 20,
+        };
+        let mix = Mix {
+            order,
+            ..Mix::load(100)
+        };
+        let requests: Vec<Request> = Requests::new(mix.only(50_000), 7).collect();
+        let hot = requests.iter().filter(|request| request.key >= 100).count();
+        assert!((9_000..11_000).contains(&hot), "{hot} of 50,000 at 20 %");
+        assert!(requests.iter().all(|request| request.key < 105));
+        // What is not hot comes in order, so that few requests at a time never share a key.
+        let others = requests.iter().enumerate().filter(|(_, r)| r.key < 100);
+        assert!(others.into_iter().all(|(at, r)| r.key == at as u64 % 100));
     }
 
     #[test]

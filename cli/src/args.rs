@@ -8,24 +8,27 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
-use trandb_client::{Endpoint, Key, Version};
+use trandb_client::{Endpoint, Key, TransactionId, Version};
 
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
     1  the key has no value
     2  the command line is not understood
-    3  a condition does not hold (--if-version, --if-absent): nothing is written
+    3  a condition does not hold (--if-version, --if-absent, check): nothing is written
     4  refused as illegal, by the server or before sending: nothing is written
     5  no server, or it asks to come back later: nothing is written
     6  whether the write happened is not known: read the key before writing it again
     7  a local file, standard input or output cannot be read or written
+    8  bank: the total has changed
   130  interrupted
   141  whoever read the output went away
 
 Examples:
   trandb put user/1 Ada                      prints the new version
   trandb get user/1
+  trandb txn <<< 'check user/1 absent
+  put user/1 Ada'                            all of it or nothing
   trandb put --if-version e1-2f user/1 Grace
   trandb export user/ --output users.jsonl
   trandb --endpoint http://10.0.0.2:8080 import --input users.jsonl";
@@ -37,6 +40,31 @@ Each line is one key: {\"key\":\"...\",\"text\":\"...\"} with a value that is UT
 Lines of the same key are written in their order. Import ends with the first line that is not
 understood or cannot be written; it then waits for what is on its way, and says with which line
 to go on.";
+
+const TXN_HELP: &str = "\
+A script has one operation a line:
+    check KEY VERSION    nothing happens unless the key has this version
+    check KEY absent     nothing happens unless the key has no value
+    get KEY              print the value that the key has just before the writes
+    put KEY VALUE        write a value
+    put KEY @FILE        write the bytes of a file
+    delete KEY           delete a key; it need not have a value
+    # ...                a comment
+
+A word with spaces, quotes or a leading # or @ stands in double quotes, as a JSON string:
+    put greeting \"two words, a \\\"quote\\\" and a newline\\n\"
+
+Text that begins with { is JSON instead, the body of POST /transactions:
+    {\"checks\":[{\"key\":\"a\",\"version\":null}],\"writes\":[{\"op\":\"put\",\"key\":\"a\",\"text\":\"1\"}]}
+
+A key stands once among the checks, once among the gets, and once among the puts and deletes. Exit
+code 3 says that a check failed, 6 that the outcome is not known; then the same transaction can be
+sent again under the id that is printed. Ctrl-C aborts it, unless it is committed already.";
+
+const BANK_HELP: &str = "\
+Exit code 8 says that money was lost or made; 0 that the total was the same in every audit and at
+the end. Ctrl-C ends it early, with the same proof. The accounts are deleted at the end; --keep, and
+a server that cannot be reached any more, leave them there.";
 
 /// As many as the client keeps connections: beyond it every other request would make its own.
 const CONCURRENCY_MAX: i64 = 64;
@@ -101,6 +129,17 @@ pub(crate) enum Command {
     /// Read lines of JSON, as export writes them, and put them
     #[command(after_help = IMPORT_HELP)]
     Import(Import),
+    /// Check, read and write many keys at one moment, all or nothing
+    ///
+    /// Prints the new versions, and what was read.
+    #[command(after_help = TXN_HELP)]
+    Txn(Txn),
+    /// Show that transactions are atomic: move money between accounts, many clients at a time
+    ///
+    /// Meanwhile an auditor reads all accounts at one moment, again and again: their total must
+    /// never change.
+    #[command(after_help = BANK_HELP)]
+    Bank(Bank),
     /// Print the limits that the server works under
     Limits,
     /// Say whether the server is ready: exit code 0 or 5
@@ -210,6 +249,56 @@ pub(crate) struct Import {
 
     #[command(flatten)]
     pub(crate) concurrency: Concurrency,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Txn {
+    /// Read from a file instead of standard input
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// The transaction's name, a UUID: sent again under the same one it is run once
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<TransactionId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bank {
+    /// What the keys of the accounts begin with
+    #[arg(long, default_value = "bank/")]
+    pub(crate) prefix: String,
+
+    /// How many accounts, 2 to 500
+    #[arg(long, value_name = "COUNT", default_value = "100",
+          value_parser = clap::value_parser!(u16).range(2..=500))]
+    pub(crate) accounts: u16,
+
+    /// How much is in each at the beginning
+    #[arg(long, value_name = "AMOUNT", default_value = "1000",
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) balance: u64,
+
+    /// Clients that move money at a time, 1 to 60
+    #[arg(long, short = 'c', value_name = "COUNT", default_value = "8",
+          value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub(crate) clients: u16,
+
+    /// How long
+    #[arg(long, short, value_name = "TIME", value_parser = time_limit, default_value = "10s")]
+    pub(crate) duration: Duration,
+
+    /// How many transfers, instead of how long
+    #[arg(long, short = 'n', value_name = "COUNT", conflicts_with = "duration",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) transfers: Option<u64>,
+
+    /// Delete keys that have the prefix, instead of refusing to begin
+    #[arg(long)]
+    pub(crate) replace: bool,
+
+    /// Leave the accounts there at the end
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde::Serialize;
-use trandb_client::{Key, Outcome, Problem};
+use trandb_client::{FailedCheck, Key, Outcome, Problem, Version};
 use trandb_common::ErrorCode;
 
 use crate::{escape, json};
@@ -35,6 +35,8 @@ pub(crate) enum Exit {
     Interrupted,
     /// As of a process that SIGPIPE ended. Nothing is reported.
     PipeClosed,
+    /// The total of `bank` has changed: what should be atomic is not.
+    NotAtomic,
 }
 
 impl Exit {
@@ -46,6 +48,7 @@ impl Exit {
             Self::RetryLater => 5,
             Self::OutcomeUnknown => 6,
             Self::Local => 7,
+            Self::NotAtomic => 8,
             Self::Interrupted => 130,
             Self::PipeClosed => 141,
         }
@@ -62,6 +65,7 @@ impl Exit {
             Self::Local => "local_file",
             Self::Interrupted => "interrupted",
             Self::PipeClosed => "pipe_closed",
+            Self::NotAtomic => "not_atomic",
         }
     }
 }
@@ -265,10 +269,35 @@ fn hint(error: &trandb_client::Error) -> Option<String> {
     if !error.is_conflict() {
         return None;
     }
+    if !error.failed_checks().is_empty() {
+        return Some(failed_checks(error.failed_checks()));
+    }
     Some(match error.problem()?.current_version? {
         Some(version) => format!("the key has the version {version} now"),
         None => "the key has no value now".to_owned(),
     })
+}
+
+/// What holds instead of the first few checks.
+fn failed_checks(failed: &[FailedCheck]) -> String {
+    const NAMED_MAX: usize = 5;
+    let text = |version: Option<Version>, absent: &str| match version {
+        Some(version) => version.to_string(),
+        None => absent.to_owned(),
+    };
+    let mut named: Vec<String> = failed
+        .iter()
+        .take(NAMED_MAX)
+        .map(|check| {
+            let expected = text(check.expected, "absent");
+            let actual = text(check.actual, "absent");
+            format!("{:?} is {actual}, the check says {expected}", check.key)
+        })
+        .collect();
+    if failed.len() > NAMED_MAX {
+        named.push(format!("and {} more", failed.len() - NAMED_MAX));
+    }
+    named.join("; ")
 }
 
 impl From<Exit> for ExitCode {

@@ -122,7 +122,7 @@ fn value_of(argument: Option<OsString>, file: Option<&Path>) -> Result<Value, Fa
 }
 
 /// At most one byte more than a value may have.
-fn read_value(source: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read_value(source: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = source
         .take(VALUE_BYTES_MAX as u64 + 1)

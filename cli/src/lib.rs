@@ -1,4 +1,4 @@
-//! The `trandb` command: keys of a TranDB from a shell, and whole prefixes in and out.
+//! The `trandb` command: keys and transactions of a TranDB from a shell, and whole prefixes in and out.
 //!
 //! It is the client library with arguments, text and exit codes around it; what may be sent again,
 //! and what became of a write, is the client's to know. There is no `trandb serve`: the server is
@@ -15,7 +15,7 @@
 //!   with their lines.
 //!
 //! A way through the sources: `args.rs` (what can be asked for), one file for each kind of command
-//! (`keys.rs`, `export.rs`, `import.rs`, `server.rs`), and what they share: `line.rs` (the format
+//! (`keys.rs`, `export.rs`, `import.rs`, `txn`, `bank`, `server.rs`), and what they share: `line.rs` (the format
 //! of export and import), `input.rs`, `output.rs`, `failure.rs`, `escape.rs`, `json.rs`,
 //! `progress.rs`, `interrupt.rs`.
 //!
@@ -26,6 +26,7 @@
 //! it; and the fuzz target `import_lines`.
 
 mod args;
+mod bank;
 mod escape;
 mod export;
 mod failure;
@@ -39,6 +40,7 @@ mod output;
 mod progress;
 mod server;
 mod session;
+mod txn;
 
 use std::process::ExitCode;
 
@@ -77,6 +79,8 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
             Command::List(list) => keys::list(&session, &list).await,
             Command::Export(options) => export::export(&session, &options).await,
             Command::Import(options) => import::import(&session, &options).await,
+            Command::Txn(options) => txn::txn(&session, &options).await,
+            Command::Bank(options) => bank::bank(&session, &options).await,
             Command::Limits => server::limits(&session).await,
             Command::Status => server::status(&session).await,
         }

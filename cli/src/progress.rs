@@ -1,4 +1,4 @@
-//! How far an import or export has come: a bar on standard error when that is a terminal, and one
+//! How far a long command has come: a bar on standard error when that is a terminal, and one
 //! line at the end in any case.
 //!
 //! Tests: `tests/it/terminal.rs`.
@@ -83,6 +83,29 @@ impl Progress {
     }
 }
 
+/// A bar of a known length, with a text behind it.
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    /// Draws itself only on a terminal.
+    pub(crate) fn new(length: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{wide_bar} {percent:>3}% {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self(bar)
+    }
+
+    pub(crate) fn show(&self, position: u64, text: String) {
+        self.0.set_message(text);
+        self.0.set_position(position);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// The end of a summary.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Totals {
@@ -140,6 +163,6 @@ fn style(template: &str, keys: &Arc<AtomicU64>) -> ProgressStyle {
     clippy::cast_sign_loss,
     reason = "a rate to be read by people; the cast saturates"
 )]
-fn per_second(count: u64, seconds: f64) -> u64 {
+pub(crate) fn per_second(count: u64, seconds: f64) -> u64 {
     (count as f64 / seconds.max(0.001)) as u64
 }

@@ -8,9 +8,13 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER},
 };
 use serde::de::DeserializeOwned;
-use trandb_common::{ErrorCode, PROBLEM_CONTENT_TYPE, Problem, Version, limits::VALUE_BYTES_MAX};
+use trandb_common::{
+    ErrorCode, PROBLEM_CONTENT_TYPE, Problem, Version,
+    limits::VALUE_BYTES_MAX,
+    wire::transaction::{self as wire, Decision},
+};
 
-use crate::{Entry, Key, Limits, ListPage, Stat, error::Kind};
+use crate::{Entry, Key, Limits, ListPage, Stat, TransactionStatus, error::Kind};
 
 /// A failed try.
 #[derive(Debug)]
@@ -101,6 +105,51 @@ pub(crate) fn ready(answer: &Response<Bytes>) -> Result<bool, Failure> {
         StatusCode::SERVICE_UNAVAILABLE => Ok(false),
         _ => Err(failure(answer)),
     }
+}
+
+/// `POST /transactions`. With `asked` the answer must hold what was read of exactly these keys.
+pub(crate) fn committed(
+    answer: &Response<Bytes>,
+    asked: Option<&[Key]>,
+) -> Result<wire::Committed, Failure> {
+    if answer.status() != StatusCode::OK {
+        return Err(failure(answer));
+    }
+    let committed: wire::Committed =
+        minicbor_serde::from_slice(answer.body()).map_err(|error| {
+            Failure::from(Kind::Unusable {
+                status: answer.status(),
+                what: "has a body that is not the CBOR of the contract",
+                source: Some(error.to_string().into()),
+            })
+        })?;
+    let read = committed.reads.iter().flatten().map(|found| &found.key);
+    if committed.outcome != Decision::Committed || asked.is_some_and(|keys| !read.eq(keys)) {
+        let what = "is not the answer to this transaction";
+        return Err(unusable(answer.status(), what));
+    }
+    Ok(committed)
+}
+
+/// `GET /transactions/{id}`.
+pub(crate) fn transaction_status(
+    answer: &Response<Bytes>,
+) -> Result<Option<TransactionStatus>, Failure> {
+    if answer.status() == StatusCode::NOT_FOUND {
+        let failure = failure(answer);
+        return match &failure.kind {
+            Kind::Problem(problem) if problem.code == ErrorCode::TransactionNotFound.as_str() => {
+                Ok(None)
+            }
+            _ => Err(failure),
+        };
+    }
+    transaction_aborted(answer).map(Some)
+}
+
+/// `POST /transactions/{id}/abort`.
+pub(crate) fn transaction_aborted(answer: &Response<Bytes>) -> Result<TransactionStatus, Failure> {
+    json(answer).map(|status: wire::Status| status.outcome.into())
 }
 
 fn json<T: DeserializeOwned>(answer: &Response<Bytes>) -> Result<T, Failure> {

@@ -9,6 +9,7 @@ use std::{
 use crate::{
     Client, Endpoint, Error, InvalidEndpoint, RetryPolicy, Transport,
     send::{Endpoints, JitterSeeds, Sender},
+    transaction::{AcknowledgedLater, Ids},
     transport::{DynTransport, HttpOptions, HttpTransport},
 };
 
@@ -100,8 +101,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Makes the jitter of the waits repeatable, for simulations and tests. Two clients with the
-    /// same seed wait alike, which is what jitter is to prevent; random unless set.
+    /// Makes the jitter of the waits and the ids of transactions repeatable, for simulations and
+    /// tests; random unless set. Two clients with the same seed wait alike, which is what jitter is
+    /// to prevent, and take each other's transactions for their own.
     pub fn jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = Some(seed);
         self
@@ -140,6 +142,8 @@ impl ClientBuilder {
             try_timeout: self.try_timeout,
             retry: self.retry,
             jitter: JitterSeeds::new(self.jitter_seed.unwrap_or_else(random_seed)),
+            ids: Ids::new(self.jitter_seed),
+            acknowledged: AcknowledgedLater::default(),
         })))
     }
 }

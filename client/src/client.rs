@@ -21,7 +21,7 @@ use crate::{
 /// Clones are cheap and share connections; make one per process.
 #[derive(Clone)]
 pub struct Client {
-    sender: Arc<Sender>,
+    pub(crate) sender: Arc<Sender>,
 }
 
 /// A value and its version.

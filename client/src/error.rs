@@ -4,7 +4,8 @@ use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use http::StatusCode;
 use trandb_common::{
-    ErrorCode, InvalidKey, Outcome, Problem, ValueTooLarge, Version, limits::LIST_LIMIT_MAX,
+    ErrorCode, InvalidKey, InvalidTransaction, Outcome, Problem, TransactionId, ValueTooLarge,
+    Version, limits::LIST_LIMIT_MAX, wire::transaction::FailedCheck,
 };
 
 use crate::{
@@ -44,6 +45,7 @@ struct Inner {
     kind: Kind,
     effect: Effect,
     tries: u32,
+    transaction: Option<TransactionId>,
 }
 
 /// What happened, in the last try.
@@ -59,6 +61,9 @@ pub(crate) enum Kind {
     InvalidLimit {
         actual: usize,
     },
+    InvalidTransaction(InvalidTransaction),
+    /// No answer came, and then the transaction was aborted for good: why no answer came.
+    Aborted(Error),
     Transport {
         endpoint: Endpoint,
         error: TransportError,
@@ -80,17 +85,64 @@ pub(crate) enum Kind {
     },
 }
 
+impl Kind {
+    /// What became of the write in the try that failed so.
+    pub(crate) fn outcome(&self, effect: Effect) -> Outcome {
+        if effect == Effect::Read {
+            return Outcome::NotCommitted;
+        }
+        match self {
+            Self::Configuration { .. }
+            | Self::InvalidKey(_)
+            | Self::ValueTooLarge(_)
+            | Self::InvalidTransaction(_)
+            | Self::Aborted(_)
+            | Self::InvalidLimit { .. } => Outcome::NotCommitted,
+            Self::Transport { error, .. } if error.stage == Stage::NotSent => Outcome::NotCommitted,
+            Self::Problem(problem) => problem.outcome,
+            Self::Transport { .. }
+            | Self::TimedOut { .. }
+            | Self::Foreign(_)
+            | Self::Unusable { .. } => Outcome::Unknown,
+        }
+    }
+}
+
 impl Error {
     pub(crate) fn new(kind: Kind, effect: Effect, tries: u32) -> Self {
         Self(Box::new(Inner {
             kind,
             effect,
             tries,
+            transaction: None,
         }))
     }
 
     pub(crate) fn configuration(what: &'static str, source: Option<BoxError>) -> Self {
         Self::new(Kind::Configuration { what, source }, Effect::Read, 0)
+    }
+
+    /// A transaction that failed with `error`, which does not say whether it happened, and that
+    /// was aborted for good after that.
+    pub(crate) fn aborted(id: TransactionId, error: Self) -> Self {
+        let (effect, tries) = (error.0.effect, error.0.tries);
+        Self::new(Kind::Aborted(error), effect, tries).of_transaction(id)
+    }
+
+    /// The same error, of this transaction.
+    pub(crate) fn of_transaction(mut self, id: TransactionId) -> Self {
+        self.0.transaction = Some(id);
+        self
+    }
+
+    /// The end of several tries, of which the last failed with `last`. One before it failed with
+    /// `open`, and may have happened, or may yet: unless the last answer is a decision, that stands.
+    pub(crate) fn of_tries(last: Kind, open: Option<Kind>, effect: Effect, tries: u32) -> Self {
+        let last = Self::new(last, effect, tries);
+        match open {
+            Some(open) if !last.is_conflict() => Self::new(open, effect, tries),
+            _ => last,
+        }
     }
 
     /// A request that is not even tried.
@@ -103,21 +155,7 @@ impl Error {
     /// [`Outcome::Unknown`] covers a success that lacks what belongs to it, too: then the write
     /// has most likely happened, and the error's text says so.
     pub fn outcome(&self) -> Outcome {
-        if self.0.effect == Effect::Read {
-            return Outcome::NotCommitted;
-        }
-        match &self.0.kind {
-            Kind::Configuration { .. }
-            | Kind::InvalidKey(_)
-            | Kind::ValueTooLarge(_)
-            | Kind::InvalidLimit { .. } => Outcome::NotCommitted,
-            Kind::Transport { error, .. } if error.stage == Stage::NotSent => Outcome::NotCommitted,
-            Kind::Problem(problem) => problem.outcome,
-            Kind::Transport { .. }
-            | Kind::TimedOut { .. }
-            | Kind::Foreign(_)
-            | Kind::Unusable { .. } => Outcome::Unknown,
-        }
+        self.0.kind.outcome(self.0.effect)
     }
 
     /// Whether the same call may succeed later, and repeating it can do no harm: what the client
@@ -138,6 +176,7 @@ impl Error {
         match &self.0.kind {
             Kind::TimedOut { .. } => true,
             Kind::Transport { error, .. } => error.timed_out,
+            Kind::Aborted(error) => error.is_timeout(),
             _ => false,
         }
     }
@@ -158,9 +197,11 @@ impl Error {
             Kind::InvalidKey(_) => ErrorCode::InvalidKey,
             Kind::ValueTooLarge(_) => ErrorCode::ValueTooLarge,
             Kind::InvalidLimit { .. } => ErrorCode::InvalidQuery,
+            Kind::InvalidTransaction(error) => error.code(),
             Kind::Configuration { .. }
             | Kind::Transport { .. }
             | Kind::TimedOut { .. }
+            | Kind::Aborted(_)
             | Kind::Foreign(_)
             | Kind::Unusable { .. } => return None,
         };
@@ -188,6 +229,18 @@ impl Error {
     /// no value.
     pub fn current_version(&self) -> Option<Version> {
         self.problem()?.current_version?
+    }
+
+    /// After a [conflict](Self::is_conflict) of a transaction: every check that failed.
+    pub fn failed_checks(&self) -> &[FailedCheck] {
+        let failed = self.problem().and_then(|problem| problem.failed.as_deref());
+        failed.unwrap_or_default()
+    }
+
+    /// The transaction whose outcome is not known, or that was aborted since no answer came.
+    /// [`Client::transaction_status`](crate::Client::transaction_status) asks for it.
+    pub fn transaction_id(&self) -> Option<TransactionId> {
+        self.0.transaction
     }
 
     /// How many times the request was sent, or tried to.
@@ -240,6 +293,10 @@ impl fmt::Display for Kind {
                 f,
                 "nothing was sent: a page of a listing has 1 to {LIST_LIMIT_MAX} keys, not {actual}"
             ),
+            Self::InvalidTransaction(error) => write!(f, "nothing was sent: {error}"),
+            Self::Aborted(error) => {
+                write!(f, "{}; the transaction was then aborted", error.0.kind)
+            }
             Self::Transport { endpoint, error } => write!(f, "{endpoint}: {error}"),
             Self::TimedOut { endpoint, after } => {
                 write!(f, "{endpoint}: no answer within {after:?}")
@@ -278,6 +335,7 @@ impl StdError for Error {
             }
             // Its own text is part of this error's.
             Kind::Transport { error, .. } => error.source(),
+            Kind::Aborted(error) => error.source(),
             _ => None,
         }
     }

@@ -26,6 +26,30 @@
 //! # }
 //! ```
 //!
+//! Several keys change together, or not at all, in a [transaction](Client::transaction):
+//!
+//! ```
+//! # use trandb_client::{Client, Error};
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/memory.rs"));
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Error> {
+//! # let client = Client::builder().transport(memory::Memory::default()).build()?;
+//! # client.put("queue/1", "job").await?;
+//! client
+//!     .transaction(|tx| async move {
+//!         if let Some(job) = tx.get("queue/1").await? {
+//!             tx.delete("queue/1")?;
+//!             tx.put("taken/1", job)?;
+//!         }
+//!         Ok::<_, Error>(())
+//!     })
+//!     .await?;
+//! # assert!(client.get("queue/1").await?.is_none());
+//! # assert_eq!(client.get("taken/1").await?.expect("a value").value, "job");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What it is not: a cache, a connection to one particular node, or a queue of writes. Every call
 //! is one request and its answer, and dropping its future leaves nothing behind.
 //!
@@ -33,7 +57,11 @@
 //!
 //! A write that failed either certainly did not happen or may have happened:
 //! [`Error::outcome`] says which, and the text of the error says it in words. A write whose
-//! outcome is unknown is never sent again silently. Reads are always safe to send again.
+//! outcome is unknown is never sent again silently. Reads are always safe to send again, and so are
+//! transactions and writes made [`idempotent`](Put::idempotent): they carry an id, and the server
+//! runs them once. When no answer to one of these comes, the client has it aborted, so that its
+//! outcome is unknown only if no server can be reached at all; then
+//! [`Error::transaction_id`] is what to ask by.
 //!
 //! | the call failed since | the write | sent again by itself |
 //! |---|---|---|
@@ -65,6 +93,7 @@ mod error;
 mod list;
 mod retry;
 mod send;
+mod transaction;
 mod transport;
 mod write;
 
@@ -75,8 +104,11 @@ pub use error::Error;
 pub use list::List;
 pub use retry::RetryPolicy;
 pub use trandb_common::{
-    InvalidKey, InvalidVersion, Key, Outcome, Problem, Value, ValueTooLarge, Version,
-    wire::{Limits, ListPage, ListedKey},
+    InvalidKey, InvalidTransaction, InvalidVersion, Key, Outcome, Problem, TransactionBody,
+    TransactionId, Value, ValueTooLarge, Version,
+    transaction::{Check, Operations, Write},
+    wire::{Limits, ListPage, ListedKey, transaction::FailedCheck},
 };
+pub use transaction::{Committed, RunTransaction, Transaction, TransactionStatus};
 pub use transport::{HttpTransport, TowerTransport, Transport, TransportError};
 pub use write::{Delete, Put};

@@ -19,7 +19,6 @@ pub(crate) enum Effect {
     /// Doing it twice may undo what others did between.
     Write,
     /// The server knows it again by its id and does it once.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the server takes no ids yet"))]
     WriteWithId,
 }
 
@@ -35,7 +34,9 @@ pub(crate) fn may_send_again(effect: Effect, failure: &Kind) -> bool {
         | Kind::InvalidKey(_)
         | Kind::ValueTooLarge(_)
         | Kind::InvalidLimit { .. }
+        | Kind::InvalidTransaction(_)
         | Kind::Unusable { .. } => false,
+        Kind::Aborted(_) => true,
         Kind::Transport { error, .. } => match error.stage {
             Stage::NotSent => true,
             Stage::MaybeSent => repeatable,
@@ -56,6 +57,8 @@ pub(crate) fn is_of_endpoint(failure: &Kind) -> bool {
         | Kind::InvalidKey(_)
         | Kind::ValueTooLarge(_)
         | Kind::InvalidLimit { .. }
+        | Kind::InvalidTransaction(_)
+        | Kind::Aborted(_)
         | Kind::Unusable { .. } => false,
         Kind::Transport { error, .. } => error.stage != Stage::AnswerTooLarge,
         Kind::TimedOut { .. } => true,

@@ -10,12 +10,14 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use tokio::time::{Instant, sleep, timeout_at};
+use trandb_common::Outcome;
 
 use crate::{
     Endpoint, Error, RetryPolicy,
     answer::Failure,
     error::Kind,
     retry::{Effect, is_of_endpoint, may_send_again},
+    transaction::{AcknowledgedLater, Ids},
     transport::DynTransport,
 };
 
@@ -27,6 +29,8 @@ pub(crate) struct Sender {
     pub(crate) try_timeout: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) jitter: JitterSeeds,
+    pub(crate) ids: Ids,
+    pub(crate) acknowledged: AcknowledgedLater,
 }
 
 impl Sender {
@@ -38,10 +42,23 @@ impl Sender {
         read: impl Fn(&Response<Bytes>) -> Result<A, Failure>,
     ) -> Result<A, Error> {
         let deadline = Instant::now() + self.timeout;
+        self.send_until(effect, request, deadline, read).await
+    }
+
+    /// The same, in the time until `deadline`.
+    pub(crate) async fn send_until<A>(
+        &self,
+        effect: Effect,
+        request: Request<Bytes>,
+        deadline: Instant,
+        read: impl Fn(&Response<Bytes>) -> Result<A, Failure>,
+    ) -> Result<A, Error> {
         let mut delays = None;
         let mut endpoint = self.endpoints.current();
         let mut untried = self.endpoints.len() - 1;
         let mut tries = 0;
+        // How an earlier try failed that may have happened.
+        let mut open = None;
         loop {
             tries += 1;
             let answer = self.try_once(endpoint, effect, request.clone(), deadline);
@@ -54,7 +71,7 @@ impl Sender {
                 endpoint = self.endpoints.leave(endpoint);
             }
             if !may_send_again(effect, &failure.kind) {
-                return Err(Error::new(failure.kind, effect, tries));
+                return Err(Error::of_tries(failure.kind, open, effect, tries));
             }
             let delay = if elsewhere && untried > 0 {
                 untried -= 1;
@@ -66,12 +83,15 @@ impl Sender {
             };
             match delay {
                 Some(delay) if Instant::now() + delay < deadline => sleep(delay).await,
-                _ => return Err(Error::new(failure.kind, effect, tries)),
+                _ => return Err(Error::of_tries(failure.kind, open, effect, tries)),
             }
             // A sleep may end late. A try without any time would end as a write of unknown
             // outcome, although nothing of it was sent.
             if Instant::now() >= deadline {
-                return Err(Error::new(failure.kind, effect, tries));
+                return Err(Error::of_tries(failure.kind, open, effect, tries));
+            }
+            if failure.kind.outcome(effect) == Outcome::Unknown {
+                open = Some(failure.kind);
             }
         }
     }
@@ -153,7 +173,7 @@ impl JitterSeeds {
         Self(AtomicU64::new(seed))
     }
 
-    fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
 }

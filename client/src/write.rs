@@ -4,16 +4,21 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use http::{
-    Method, Request,
+    HeaderName, Method, Request, Response,
     header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH},
     request,
 };
 use trandb_common::path;
 
 use crate::{
-    Client, Error, InvalidKey, Key, Value, ValueTooLarge, Version, answer, client, error::Kind,
+    Client, Error, InvalidKey, Key, Value, ValueTooLarge, Version,
+    answer::{self, Failure},
+    client,
+    error::Kind,
     retry::Effect,
 };
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// A write on its way; made by [`Client::put`], sent when it is awaited.
 #[derive(Debug, Clone)]
@@ -23,6 +28,7 @@ pub struct Put {
     key: Result<Key, InvalidKey>,
     value: Result<Value, ValueTooLarge>,
     condition: Option<Condition>,
+    is_idempotent: bool,
 }
 
 /// A deletion on its way; made by [`Client::delete`], sent when it is awaited.
@@ -32,6 +38,7 @@ pub struct Delete {
     client: Client,
     key: Result<Key, InvalidKey>,
     condition: Option<Condition>,
+    is_idempotent: bool,
 }
 
 /// What must hold, checked under the key's lock.
@@ -52,6 +59,7 @@ impl Put {
             key,
             value,
             condition: None,
+            is_idempotent: false,
         }
     }
 
@@ -83,6 +91,14 @@ impl Put {
         self
     }
 
+    /// Makes it safe to send again: it gets an id, and the server runs it once. The client then
+    /// sends it again after failures that leave its outcome open, and has it aborted when no
+    /// answer comes at all. It costs the server some memory for ten minutes.
+    pub fn idempotent(mut self) -> Self {
+        self.is_idempotent = true;
+        self
+    }
+
     async fn send(self) -> Result<Version, Error> {
         let refused = |kind| Error::refused(kind, Effect::Write);
         let key = self.key.map_err(|error| refused(Kind::InvalidKey(error)))?;
@@ -91,10 +107,14 @@ impl Put {
             .map_err(|error| refused(Kind::ValueTooLarge(error)))?;
         let request = request(Method::PUT, &key, self.condition)
             .header(CONTENT_TYPE, "application/octet-stream");
-        let request = client::complete(request, value.into_bytes(), Effect::Write)?;
-        self.client
-            .send(Effect::Write, request, answer::written)
-            .await
+        send(
+            &self.client,
+            self.is_idempotent,
+            request,
+            value.into_bytes(),
+            answer::written,
+        )
+        .await
     }
 }
 
@@ -104,6 +124,7 @@ impl Delete {
             client,
             key,
             condition: None,
+            is_idempotent: false,
         }
     }
 
@@ -114,15 +135,27 @@ impl Delete {
         self
     }
 
+    /// Makes it safe to send again: it gets an id, and the server runs it once. The client then
+    /// sends it again after failures that leave its outcome open, and has it aborted when no
+    /// answer comes at all. It costs the server some memory for ten minutes.
+    pub fn idempotent(mut self) -> Self {
+        self.is_idempotent = true;
+        self
+    }
+
     async fn send(self) -> Result<(), Error> {
         let key = self
             .key
             .map_err(|error| Error::refused(Kind::InvalidKey(error), Effect::Write))?;
         let request = request(Method::DELETE, &key, self.condition);
-        let request = client::complete(request, Bytes::new(), Effect::Write)?;
-        self.client
-            .send(Effect::Write, request, answer::deleted)
-            .await
+        send(
+            &self.client,
+            self.is_idempotent,
+            request,
+            Bytes::new(),
+            answer::deleted,
+        )
+        .await
     }
 }
 
@@ -132,6 +165,29 @@ fn request(method: Method, key: &Key, condition: Option<Condition>) -> request::
         None => request,
         Some(Condition::Version(version)) => request.header(IF_MATCH, format!("\"{version}\"")),
         Some(Condition::Absent) => request.header(IF_NONE_MATCH, "*"),
+    }
+}
+
+async fn send<A>(
+    client: &Client,
+    is_idempotent: bool,
+    request: request::Builder,
+    body: Bytes,
+    read: impl Fn(&Response<Bytes>) -> Result<A, Failure>,
+) -> Result<A, Error> {
+    if !is_idempotent {
+        let request = client::complete(request, body, Effect::Write)?;
+        return client.send(Effect::Write, request, read).await;
+    }
+    let id = client.sender.ids.next();
+    let request = request.header(IDEMPOTENCY_KEY, id.to_string());
+    let request = client::complete(request, body, Effect::WriteWithId)?;
+    match client
+        .send(Effect::WriteWithId, request.clone(), &read)
+        .await
+    {
+        Err(error) => client.settle(id, error, request, read).await,
+        sent => sent,
     }
 }
 

@@ -290,6 +290,46 @@ mod tests {
     }
 
     #[test]
+    fn a_code_is_known_by_its_name() {
+        let mut names = std::collections::BTreeMap::new();
+        let snake_case = |b: u8| b == b'_' || b.is_ascii_lowercase() || b.is_ascii_digit();
+        for code in ErrorCode::ALL {
+            let name = code.as_str();
+            assert!(!name.is_empty() && name.bytes().all(snake_case), "{name:?}");
+            assert_eq!(code.to_string(), name);
+            names.entry(name).or_insert_with(Vec::new).push(code);
+        }
+        let shared: Vec<_> = names
+            .into_values()
+            .filter(|codes| codes.len() > 1)
+            .collect();
+        let too_long = [ErrorCode::KeyTooLongInBody, ErrorCode::KeyTooLongInPath];
+        assert_eq!(shared, [too_long], "one name for two statuses");
+    }
+
+    #[test]
+    fn names_and_titles_go_together() {
+        for a in ErrorCode::ALL {
+            assert!(!a.title().is_empty(), "{a}");
+            for b in ErrorCode::ALL {
+                assert_eq!(
+                    a.as_str() == b.as_str(),
+                    a.title() == b.title(),
+                    "{a} and {b}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_status_alone_says_whether_to_try_again() {
+        for code in ErrorCode::ALL {
+            let may_pass = matches!(code.status(), 408 | 503 | 504);
+            assert_eq!(code.retryable(), may_pass, "{code}");
+        }
+    }
+
+    #[test]
     fn the_status_alone_says_what_happened() {
         for code in ErrorCode::ALL {
             let certain = match code.status() {

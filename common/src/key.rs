@@ -151,6 +151,23 @@ mod tests {
     }
 
     #[test]
+    fn every_way_to_make_a_key_is_the_same_way() {
+        let long = "a".repeat(1025);
+        for text in ["a", "é/..", "", ".", "..", &long] {
+            let expected = Key::new(text);
+            assert_eq!(text.parse(), expected);
+            assert_eq!(Key::try_from(text), expected);
+            assert_eq!(Key::try_from(text.as_bytes()), expected);
+            assert_eq!(Key::try_from(&text.to_owned()), expected);
+            assert_eq!(Key::try_from(text.to_owned()), expected);
+            if let Ok(key) = expected {
+                assert_eq!(key.to_string(), text);
+                assert_eq!(Key::from(&key), key);
+            }
+        }
+    }
+
+    #[test]
     fn length_counts_bytes_not_characters() {
         assert!(Key::new(&"é".repeat(512)).is_ok());
         assert_eq!(

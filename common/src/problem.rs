@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{ErrorCode, Outcome, Version};
+use crate::{ErrorCode, InvalidTransaction, Outcome, Version, wire::transaction::FailedCheck};
 
 /// The media type of every error that is from TranDB. An error of another type is from something
 /// between the client and us, and says nothing about the write.
@@ -53,6 +53,15 @@ pub struct Problem {
         reason = "left out, null and a version are three answers"
     )]
     pub current_version: Option<Option<Version>>,
+    /// After `conflict`: every check that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Vec<FailedCheck>>,
+    /// The element of the body that is wrong, such as `writes[3]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// After `outcome_unknown`: where to ask what became of the write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<String>,
 }
 
 /// A field that is there, be it `null`, is `Some`.
@@ -76,6 +85,9 @@ impl Problem {
             limit: None,
             actual: None,
             current_version: None,
+            failed: None,
+            at: None,
+            transaction: None,
         }
     }
 
@@ -95,8 +107,30 @@ impl Problem {
     }
 }
 
+impl From<&InvalidTransaction> for Problem {
+    fn from(error: &InvalidTransaction) -> Self {
+        let mut detail = format!("{error}. Nothing was changed.");
+        if error.place().is_none()
+            && let Some(first) = detail.get_mut(..1)
+        {
+            first.make_ascii_uppercase();
+        }
+        let mut problem = Self::new(error.code(), detail);
+        problem.at = error.place().map(|place| place.to_string());
+        match error.limit() {
+            Some((limit, actual)) => problem.with_limit(limit, u64::try_from(actual).ok()),
+            None => problem,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::{
+        ValueTooLarge,
+        transaction::{List, Place},
+    };
+
     use super::*;
 
     #[test]
@@ -131,6 +165,29 @@ mod tests {
             let back: Problem = serde_json::from_str(&json).expect("problem");
             assert_eq!(back, problem, "{json}");
         }
+    }
+
+    #[test]
+    fn an_invalid_transaction_names_place_limit_and_size() {
+        let at = Place {
+            list: List::Writes,
+            index: 3,
+        };
+        let error = ValueTooLarge { actual: 4_194_305 };
+        let problem = Problem::from(&InvalidTransaction::Value { at, error });
+        assert_eq!(problem.code, "value_too_large");
+        assert_eq!(problem.at.as_deref(), Some("writes[3]"));
+        assert_eq!(
+            (problem.limit, problem.actual),
+            (Some(4_194_304), Some(4_194_305))
+        );
+        let problem = Problem::from(&InvalidTransaction::Empty);
+        assert_eq!(problem.at, None);
+        assert!(
+            problem.detail.starts_with("There is nothing"),
+            "{}",
+            problem.detail
+        );
     }
 
     #[test]

@@ -3,14 +3,16 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::limits::VALUE_BYTES_MAX;
 
 /// A legal value.
 ///
 /// It owns exactly its bytes: making one copies them out of whatever buffer they came in, so a
-/// stored value never keeps a connection's read buffer alive. Clones share the bytes.
-#[derive(Clone, PartialEq, Eq, Default)]
+/// stored value never keeps a connection's read buffer alive. Clones share the bytes, and so does
+/// one that was made of a shared slice, which has no other bytes beside them.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Value(Arc<[u8]>);
 
 /// More than [`VALUE_BYTES_MAX`] bytes.
@@ -22,13 +24,15 @@ pub struct ValueTooLarge {
 }
 
 impl Value {
+    /// Takes `bytes`, which are shared, as a value.
+    pub fn new(bytes: Arc<[u8]>) -> Result<Self, ValueTooLarge> {
+        check(bytes.len())?;
+        Ok(Self(bytes))
+    }
+
     /// Copies `bytes` into a value.
     pub fn copy_from(bytes: &[u8]) -> Result<Self, ValueTooLarge> {
-        if bytes.len() > VALUE_BYTES_MAX {
-            return Err(ValueTooLarge {
-                actual: bytes.len(),
-            });
-        }
+        check(bytes.len())?;
         Ok(Self(Arc::from(bytes)))
     }
 
@@ -47,10 +51,22 @@ impl Value {
         self.0.is_empty()
     }
 
+    /// The same bytes, shared with all clones.
+    pub fn into_shared(self) -> Arc<[u8]> {
+        self.0
+    }
+
     /// The same bytes as a [`Bytes`], without copying.
     pub fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
     }
+}
+
+fn check(actual: usize) -> Result<(), ValueTooLarge> {
+    if actual > VALUE_BYTES_MAX {
+        return Err(ValueTooLarge { actual });
+    }
+    Ok(())
 }
 
 impl AsRef<[u8]> for Value {
@@ -75,6 +91,33 @@ impl fmt::Debug for Value {
             self.0.len(),
             shown.escape_ascii()
         )
+    }
+}
+
+/// As bytes, for binary formats; what JSON says instead stands in [`wire`](crate::wire).
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl de::Visitor<'_> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {VALUE_BYTES_MAX} bytes")
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Value, E> {
+        Value::copy_from(bytes).map_err(E::custom)
     }
 }
 
@@ -166,5 +209,15 @@ mod tests {
             "{shown}"
         );
         assert!(shown.len() < 200, "{shown}");
+    }
+
+    #[test]
+    fn debug_says_when_it_does_not_show_everything() {
+        let debug = |bytes| format!("{:?}", Value::try_from(vec![b'v'; bytes]).expect("legal"));
+        for whole in [0, 1, 32] {
+            let shown = format!("Value({whole} bytes, b\"{}\")", "v".repeat(whole));
+            assert_eq!(debug(whole), shown);
+        }
+        assert!(debug(33).ends_with("vvv…\")"), "{}", debug(33));
     }
 }

@@ -39,6 +39,12 @@ impl Version {
         room[begin] = b'e';
         begin
     }
+
+    fn with_text<T>(self, use_it: impl FnOnce(&str) -> T) -> T {
+        let mut room = [0; Self::TEXT_BYTES_MAX];
+        let begin = self.write_text(&mut room);
+        use_it(std::str::from_utf8(&room[begin..]).expect("digits, a letter and a dash"))
+    }
 }
 
 /// Writes the digits at the end of `room`, and returns where they begin.
@@ -56,7 +62,7 @@ fn write_hexadecimal(mut number: u64, room: &mut [u8]) -> usize {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "e{:x}-{:x}", self.epoch, self.counter)
+        self.with_text(|text| f.write_str(text))
     }
 }
 
@@ -95,7 +101,7 @@ fn hexadecimal(digits: &str) -> Result<u64, InvalidVersion> {
 
 impl Serialize for Version {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        self.with_text(|text| serializer.serialize_str(text))
     }
 }
 
@@ -117,6 +123,11 @@ mod tests {
             counter: 500,
         };
         assert_eq!(version.to_string(), "e3-1f4");
+        assert_eq!(
+            format!("{version:?}"),
+            "e3-1f4",
+            "logs name it as clients do"
+        );
         assert_eq!("e3-1f4".parse(), Ok(version));
     }
 

@@ -1,5 +1,6 @@
 //! Round trips: what is encoded comes back as it was, whatever it was.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use trandb_common::{Key, Value, Version, path};
 
@@ -73,6 +74,26 @@ proptest! {
     fn a_value_keeps_its_bytes(bytes in prop::collection::vec(any::<u8>(), 0..5_000)) {
         let value = Value::copy_from(&bytes).expect("legal");
         prop_assert_eq!(value.as_bytes(), &bytes[..]);
+        prop_assert_eq!((value.len(), value.is_empty()), (bytes.len(), bytes.is_empty()));
         prop_assert_eq!(&value.into_bytes()[..], &bytes[..]);
+    }
+
+    #[test]
+    fn every_way_to_make_a_value_keeps_its_bytes(text in "\\PC{0,40}", array in any::<[u8; 5]>()) {
+        let bytes = text.as_bytes();
+        let made = [
+            Value::try_from(bytes),
+            Value::try_from(&text[..]),
+            Value::try_from(bytes.to_vec()),
+            Value::try_from(Bytes::copy_from_slice(bytes)),
+            Value::try_from(text.clone()),
+        ];
+        for value in made {
+            let value = value.expect("legal");
+            prop_assert_eq!(value.as_bytes(), bytes);
+            prop_assert_eq!(value.as_ref(), bytes);
+        }
+        let value = Value::try_from(&array).expect("legal");
+        prop_assert_eq!(value.as_bytes(), &array[..]);
     }
 }

@@ -1,9 +1,10 @@
 //! What must hold for a write to happen: RFC 9110's `If-Match` and `If-None-Match`.
 
+use serde::{Deserialize, Serialize};
 use trandb_common::Version;
 
 /// A set of versions, as a precondition names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Tags {
     /// `*`: any version at all.
     Any,
@@ -25,7 +26,7 @@ impl Tags {
 /// A condition on the key's version, evaluated in the same step as the write.
 ///
 /// The default holds always.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Condition {
     /// The current version must be one of these.
     pub if_match: Option<Tags>,

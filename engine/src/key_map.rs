@@ -14,7 +14,7 @@ use trandb_common::{Key, Value};
 use crate::order::Order;
 
 /// An entry. Its version is the shard's epoch and this counter.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(crate) key: Key,
     pub(crate) value: Value,
@@ -27,7 +27,7 @@ pub(crate) struct SlotNumber(u32);
 
 impl SlotNumber {
     /// `2^32` entries of one shard would be some 500 GB before the first byte of a value.
-    fn new(index: usize) -> Self {
+    pub(crate) fn new(index: usize) -> Self {
         Self(u32::try_from(index).expect("a shard has fewer than 2^32 keys"))
     }
 
@@ -37,7 +37,7 @@ impl SlotNumber {
 }
 
 /// A map from keys to values that can be listed in byte order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct KeyMap {
     slots: Vec<Slot>,
     index: HashTable<SlotNumber>,
@@ -216,6 +216,42 @@ mod tests {
         );
         assert_eq!(keys(&map).len(), 100);
         assert!(keys(&map).is_sorted());
+    }
+
+    /// What is given back is much, so that deleting stays cheap, and what is kept is room to grow
+    /// again.
+    #[test]
+    fn memory_is_given_back_when_a_quarter_is_used_and_not_before() {
+        let mut map = KeyMap::new(0);
+        for i in 0..20_000 {
+            map.insert(&key(&i.to_string()), value(""), 0);
+        }
+        for i in 0..20_000 {
+            let before = map.slots.capacity();
+            assert!(map.remove(&key(&i.to_string())).is_some());
+            let (after, used) = (map.slots.capacity(), map.len());
+            if before > 1024 && used < before / 4 {
+                assert!(
+                    (2 * used..3 * used).contains(&after),
+                    "{after} slots for {used}"
+                );
+            } else {
+                assert_eq!(after, before, "{used} slots were used");
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_map_keeps_its_memory() {
+        let mut map = KeyMap::new(0);
+        for i in 0..1_000 {
+            map.insert(&key(&i.to_string()), value(""), 0);
+        }
+        assert_eq!(map.slots.capacity(), 1024);
+        for i in 0..1_000 {
+            map.remove(&key(&i.to_string()));
+        }
+        assert_eq!(map.slots.capacity(), 1024);
     }
 
     #[derive(Debug, Clone)]

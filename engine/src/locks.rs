@@ -6,15 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use trandb_common::Key;
 
 /// One try of a coordinator to commit a transaction. Unique; the table asks no more of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptId(pub u128);
 
 /// A lock on one key. Ordered collections, so that a shard's state is the same on every replica.
-#[derive(Debug, PartialEq, Eq)]
-enum Lock {
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Lock {
     Exclusive(AttemptId),
     /// At least one holder.
     Shared(BTreeSet<AttemptId>),
@@ -24,7 +25,7 @@ enum Lock {
 ///
 /// A key without a lock is in no map. An attempt gets all that it asks for or nothing, and nobody
 /// waits while holding: there is no deadlock.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct LockTable {
     by_key: BTreeMap<Key, Lock>,
     by_attempt: BTreeMap<AttemptId, BTreeSet<Key>>,
@@ -34,6 +35,29 @@ impl LockTable {
     /// No lock at all.
     pub fn is_empty(&self) -> bool {
         self.by_key.is_empty()
+    }
+
+    /// Who keeps `attempt` from locking these keys; none: nobody. Without any lock in the table it
+    /// looks at no key.
+    pub fn conflict<'a>(
+        &self,
+        attempt: AttemptId,
+        shared: impl IntoIterator<Item = &'a Key>,
+        exclusive: impl IntoIterator<Item = &'a Key>,
+    ) -> Option<AttemptId> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut exclusive = exclusive.into_iter();
+        let mut shared = shared.into_iter();
+        exclusive
+            .find_map(|key| self.other_holder(key, attempt))
+            .or_else(|| {
+                shared.find_map(|key| {
+                    self.exclusive_holder(key)
+                        .filter(|holder| *holder != attempt)
+                })
+            })
     }
 
     /// Locks `shared` and `exclusive` keys for `attempt`, all or none.
@@ -50,15 +74,8 @@ impl LockTable {
         shared: &[Key],
         exclusive: &[Key],
     ) -> Result<(), AttemptId> {
-        let busy = |holder: Option<AttemptId>| holder.map_or(Ok(()), Err);
-        for key in exclusive {
-            busy(self.other_holder(key, attempt))?;
-        }
-        for key in shared {
-            busy(
-                self.exclusive_holder(key)
-                    .filter(|holder| *holder != attempt),
-            )?;
+        if let Some(holder) = self.conflict(attempt, shared, exclusive) {
+            return Err(holder);
         }
         for key in exclusive {
             self.by_key.insert(key.clone(), Lock::Exclusive(attempt));
@@ -107,6 +124,27 @@ impl LockTable {
             Lock::Exclusive(holder) => Some(*holder),
             Lock::Shared(holders) => holders.first().copied(),
         }
+    }
+
+    /// What all is told by.
+    pub(crate) fn by_key(&self) -> &BTreeMap<Key, Lock> {
+        &self.by_key
+    }
+
+    /// The table with these locks; none if one is shared by nobody.
+    pub(crate) fn from_locks(by_key: BTreeMap<Key, Lock>) -> Option<Self> {
+        let mut by_attempt: BTreeMap<AttemptId, BTreeSet<Key>> = BTreeMap::new();
+        for (key, lock) in &by_key {
+            let holders = match lock {
+                Lock::Exclusive(holder) => &BTreeSet::from([*holder]),
+                Lock::Shared(holders) if holders.is_empty() => return None,
+                Lock::Shared(holders) => holders,
+            };
+            for holder in holders {
+                by_attempt.entry(*holder).or_default().insert(key.clone());
+            }
+        }
+        Some(Self { by_key, by_attempt })
     }
 
     fn other_holder(&self, key: &Key, attempt: AttemptId) -> Option<AttemptId> {
@@ -172,6 +210,7 @@ mod tests {
         locks.acquire(ONE, &keys(&["a"]), &[]).expect("free");
         assert_eq!(locks.acquire(ONE, &[], &keys(&["a"])), Ok(()));
         assert_eq!(locks.exclusive_holder(&key("a")), Some(ONE));
+        assert!(!locks.is_empty());
         locks.release(ONE);
         assert!(locks.is_empty());
     }

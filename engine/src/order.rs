@@ -17,7 +17,7 @@ const BLOCK_SLOTS_MAX: usize = 512;
 const BLOCK_SLOTS_MIN: usize = BLOCK_SLOTS_MAX / 4;
 
 /// Slot numbers, sorted by the keys in those slots. Every block has at least one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Order {
     blocks: Vec<Vec<SlotNumber>>,
 }
@@ -113,5 +113,71 @@ impl Order {
     #[cfg(test)]
     pub(crate) fn blocks(&self) -> usize {
         self.blocks.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trandb_common::Value;
+
+    use super::*;
+
+    /// Slots whose keys are in the order of their numbers, all in an order.
+    fn ascending(count: u32) -> (Order, Vec<Slot>) {
+        let (mut order, mut slots) = (Order::default(), Vec::new());
+        for i in 0..count {
+            slots.push(Slot {
+                key: Key::new(&format!("{i:04}")).expect("legal"),
+                value: Value::default(),
+                counter: 0,
+            });
+            order.insert(SlotNumber::new(slots.len() - 1), &slots);
+        }
+        (order, slots)
+    }
+
+    fn lengths(order: &Order) -> Vec<usize> {
+        order.blocks.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_full_block_is_split_into_halves() {
+        assert_eq!(lengths(&ascending(512).0), [512]);
+        assert_eq!(lengths(&ascending(513).0), [256, 257]);
+    }
+
+    /// How short the first of two blocks is when the second, of this length, is merged into it.
+    fn merged_at(second: usize) -> usize {
+        let (mut order, slots) = ascending(700);
+        let remove_from = |order: &mut Order, block: usize| {
+            let last = *order.blocks[block].last().expect("no block is empty");
+            order.remove(&slots[last.index()].key, &slots);
+        };
+        while order.blocks[1].len() > second {
+            remove_from(&mut order, 1);
+        }
+        loop {
+            let first = order.blocks[0].len() - 1;
+            remove_from(&mut order, 0);
+            if order.blocks.len() == 1 {
+                assert_eq!(lengths(&order), [first + second], "nothing is lost");
+                let kept: Vec<_> = order
+                    .from("", true, &slots)
+                    .map(SlotNumber::index)
+                    .collect();
+                assert!(kept.is_sorted(), "{kept:?}");
+                return first;
+            }
+        }
+    }
+
+    /// A block after a merge has room for a third more before it is split again.
+    #[test]
+    fn a_short_block_is_merged_if_both_fit_well() {
+        assert_eq!(merged_at(129), 127, "a quarter of a block is not short");
+        assert_eq!(merged_at(256), 127);
+        assert_eq!(merged_at(257), 127, "together three quarters of a block");
+        assert_eq!(merged_at(258), 126);
+        assert_eq!(merged_at(380), 4);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::{fmt, num::NonZeroU16};
 
+use serde::{Deserialize, Serialize};
 use trandb_common::Key;
 use twox_hash::XxHash3_64;
 
 /// The number of a shard, from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShardId(pub u16);
 
 impl fmt::Display for ShardId {

@@ -6,84 +6,51 @@
 //! | `Delete` | any lock on the key | nothing changes | no value; the counter grows if there was one |
 //! | read | an exclusive lock | | the value and its version, or none |
 //! | list | never: a listing is not transactional | | |
+//!
+//! What it does for transactions stands in `participant` (those that another shard decides) and in
+//! `home` (those that it decides itself).
+//!
+//! # Time
+//!
+//! Log time is the latest `now` of its commands. It never runs backwards, whatever the clocks of
+//! the proposers do. Each command that carries one first moves it, then drops what is due, at most
+//! 64 things of a kind: more than a command can add, so that nothing piles up.
+
+use std::hash::{Hash, Hasher};
 
 use trandb_common::{Key, Value, Version, limits, wire::ListedKey};
 
-use crate::{AttemptId, Condition, LockTable, key_map::KeyMap};
+use crate::{
+    AttemptId, Command, Condition, Found, LockTable, LogTime, Read, Reply, Write,
+    attempts::{Attempts, prepared_bytes},
+    key_map::KeyMap,
+    outcomes::{Outcomes, record_bytes},
+};
 
-/// What changes a shard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Gives the key a value, if the condition holds.
-    Put {
-        /// Which key.
-        key: Key,
-        /// Its new value.
-        value: Value,
-        /// Checked in the same step.
-        condition: Condition,
-    },
-    /// Takes the key's value away, if the condition holds. That it has none already is no error.
-    Delete {
-        /// Which key.
-        key: Key,
-        /// Checked in the same step.
-        condition: Condition,
-    },
-}
+mod home;
+mod participant;
+mod snapshot;
 
-impl Command {
-    /// The key it is about.
-    pub fn key(&self) -> &Key {
-        match self {
-            Self::Put { key, .. } | Self::Delete { key, .. } => key,
-        }
-    }
-}
-
-/// What a command did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Reply {
-    /// The key has the value, under this version.
-    Written(Version),
-    /// The key has no value.
-    Deleted,
-    /// The condition does not hold; nothing changed. The key's version now, none without a value.
-    ConditionFailed(Option<Version>),
-    /// An undecided transaction holds the key; nothing changed. Try again when it has let go.
-    Locked(AttemptId),
-}
-
-/// A value and its version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The bytes, shared with the shard.
-    pub value: Value,
-    /// The name of this value.
-    pub version: Version,
-}
-
-/// What a read saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use]
-pub enum Read {
-    /// The key's value, none if it has none.
-    Done(Option<Found>),
-    /// An undecided transaction may be about to change the key: its outcome decides what a read
-    /// may see. Try again when it has let go.
-    Locked(AttemptId),
-}
+pub use snapshot::InvalidSnapshot;
 
 /// The state of one shard.
-#[derive(Debug)]
+///
+/// Two shards are equal when they hold the same, however they came to it.
+#[derive(Debug, Clone)]
 pub struct Shard {
     epoch: u64,
     counter: u64,
+    clock: LogTime,
     entries: KeyMap,
     locks: LockTable,
+    attempts: Attempts,
+    outcomes: Outcomes,
+    /// Of the entries alone.
     bytes: u64,
 }
+
+/// How many things of a kind a command drops that are due.
+const DROPPED_MAX: usize = 64;
 
 /// What an entry takes beside the bytes of its value and of a long key: its slot (48), its part of
 /// the index and of the order (up to 30), and what the allocator adds to the value (up to 40).
@@ -95,7 +62,7 @@ const INLINE_KEY_BYTES: usize = 24;
 const HEAP_KEY_BYTES: u64 = 16;
 
 /// What an entry counts for in [`Shard::bytes`].
-fn entry_bytes(key: &Key, value_bytes: usize) -> u64 {
+pub(crate) fn entry_bytes(key: &Key, value_bytes: usize) -> u64 {
     let length = key.as_bytes().len();
     let key_bytes = if length <= INLINE_KEY_BYTES {
         0
@@ -105,16 +72,41 @@ fn entry_bytes(key: &Key, value_bytes: usize) -> u64 {
     ENTRY_BYTES + key_bytes + value_bytes as u64
 }
 
+fn puts(writes: &[Write]) -> impl Iterator<Item = (&Key, &Value)> {
+    let puts = writes.iter();
+    puts.filter_map(|write| Some((write.key(), write.value()?)))
+}
+
 impl Shard {
     /// An empty shard. `epoch` must never have been used before by a shard of these keys.
     pub fn new(epoch: u64) -> Self {
+        Self::with_outcome_budget(epoch, limits::OUTCOME_BYTES_MAX)
+    }
+
+    /// The same, with another budget for outcomes than
+    /// [`OUTCOME_BYTES_MAX`](limits::OUTCOME_BYTES_MAX), in bytes. All replicas of a shard must
+    /// have the same one.
+    pub fn with_outcome_budget(epoch: u64, budget: u64) -> Self {
         Self {
             epoch,
             counter: 0,
+            clock: LogTime::default(),
             entries: KeyMap::new(epoch),
             locks: LockTable::default(),
+            attempts: Attempts::default(),
+            outcomes: Outcomes::new(budget),
             bytes: 0,
         }
+    }
+
+    /// Log time: the latest that any command carried.
+    pub fn clock(&self) -> LogTime {
+        self.clock
+    }
+
+    /// Whether nobody holds a lock.
+    pub fn is_unlocked(&self) -> bool {
+        self.locks.is_empty()
     }
 
     /// How many keys have a value.
@@ -127,30 +119,69 @@ impl Shard {
         self.len() == 0
     }
 
-    /// The memory that the entries take, in bytes: an estimate that is a pure function of them.
+    /// The memory that the entries, the prepared attempts with their locks, and the outcomes take,
+    /// in bytes: an estimate that is a pure function of them.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes + self.attempts.bytes() + self.outcomes.bytes()
     }
 
-    /// The most that one command can add to [`bytes`](Self::bytes).
+    /// The most that one write of a key without a transaction can add to
+    /// [`bytes`](Self::bytes).
     pub const GROWTH_MAX: u64 = ENTRY_BYTES
         + HEAP_KEY_BYTES
         + limits::KEY_BYTES_MAX as u64
         + limits::VALUE_BYTES_MAX as u64;
 
-    /// By how many bytes [`bytes`](Self::bytes) grows if `command` is applied and its condition
-    /// holds. 0 for what frees memory.
+    /// No less than [`growth`](Self::growth), whatever the shard holds: without a look-up.
+    pub fn growth_max(command: &Command) -> u64 {
+        let put = |(key, value): (&Key, &Value)| entry_bytes(key, value.len());
+        match command {
+            Command::Put { key, value, .. } => put((key, value)),
+            Command::Prepare(prepare) => prepared_bytes(&prepare.part),
+            Command::Commit(commit) => {
+                record_bytes(commit.participants.len())
+                    + puts(&commit.part.writes).map(put).sum::<u64>()
+            }
+            Command::Delete { .. }
+            | Command::Resolve(_)
+            | Command::Finalize(_)
+            | Command::Forget(_) => 0,
+        }
+    }
+
+    /// By how many bytes [`bytes`](Self::bytes) grows at most if `command` is applied and
+    /// everything holds.
+    ///
+    /// 0 for what frees memory, and for what must not be turned away for lack of it although it
+    /// may take a little: deciding and finalizing (bounded by
+    /// [`OUTCOME_RESERVE_BYTES`](limits::OUTCOME_RESERVE_BYTES) and
+    /// [`ATTEMPTS_MAX`](limits::ATTEMPTS_MAX)).
     pub fn growth(&self, command: &Command) -> u64 {
         match command {
-            Command::Put { key, value, .. } => {
-                let now = self
-                    .entries
-                    .get(key)
-                    .map_or(0, |e| entry_bytes(key, e.value.len()));
-                entry_bytes(key, value.len()).saturating_sub(now)
+            Command::Put { key, value, .. } => self.put_growth(key, value),
+            Command::Prepare(prepare) => match self.attempts.prepared(prepare.attempt) {
+                None => prepared_bytes(&prepare.part),
+                Some(_) => 0,
+            },
+            Command::Commit(commit) => {
+                record_bytes(commit.participants.len())
+                    + puts(&commit.part.writes)
+                        .map(|(key, value)| self.put_growth(key, value))
+                        .sum::<u64>()
             }
-            Command::Delete { .. } => 0,
+            Command::Delete { .. }
+            | Command::Resolve(_)
+            | Command::Finalize(_)
+            | Command::Forget(_) => 0,
         }
+    }
+
+    fn put_growth(&self, key: &Key, value: &Value) -> u64 {
+        let now = self
+            .entries
+            .get(key)
+            .map_or(0, |entry| entry_bytes(key, entry.value.len()));
+        entry_bytes(key, value.len()).saturating_sub(now)
     }
 
     fn version(&self, counter: u64) -> Version {
@@ -171,24 +202,54 @@ impl Shard {
         if let Some(holder) = self.locks.exclusive_holder(key) {
             return Read::Locked(holder);
         }
-        Read::Done(self.entries.get(key).map(|entry| Found {
+        Read::Done(self.find(key))
+    }
+
+    fn find(&self, key: &Key) -> Option<Found> {
+        self.entries.get(key).map(|entry| Found {
             value: entry.value.clone(),
             version: self.version(entry.counter),
-        }))
+        })
     }
 
     /// Applies a command. Deterministic: the state and the command alone decide.
     pub fn apply(&mut self, command: &Command) -> Reply {
-        let key = command.key();
-        if let Some(holder) = self.locks.holder(key) {
-            return Reply::Locked(holder);
-        }
         match command {
             Command::Put {
-                value, condition, ..
+                key,
+                value,
+                condition,
             } => self.put(key, value, condition),
-            Command::Delete { condition, .. } => self.delete(key, condition),
+            Command::Delete { key, condition } => self.delete(key, condition),
+            Command::Prepare(prepare) => {
+                self.advance(prepare.now);
+                self.prepare(prepare)
+            }
+            Command::Commit(commit) => {
+                self.advance(commit.now);
+                self.commit(commit)
+            }
+            Command::Resolve(resolve) => {
+                self.advance(resolve.now);
+                self.resolve(resolve)
+            }
+            Command::Finalize(finalize) => {
+                self.advance(finalize.now);
+                self.finalize(finalize)
+            }
+            Command::Forget(forget) => {
+                let reply = self.forget(forget);
+                self.advance(forget.now);
+                reply
+            }
         }
+    }
+
+    /// Moves log time, never backwards, and drops what is due.
+    fn advance(&mut self, now: LogTime) {
+        self.clock = self.clock.max(now);
+        self.attempts.expire(self.clock, DROPPED_MAX);
+        self.outcomes.expire(self.clock, DROPPED_MAX);
     }
 
     fn put(&mut self, key: &Key, value: &Value, condition: &Condition) -> Reply {
@@ -196,10 +257,7 @@ impl Shard {
             return failed;
         }
         self.counter += 1;
-        self.bytes += entry_bytes(key, value.len());
-        if let Some(old) = self.entries.insert(key, value.clone(), self.counter) {
-            self.bytes -= entry_bytes(key, old.len());
-        }
+        self.set(key, value.clone(), self.counter);
         Reply::Written(self.version(self.counter))
     }
 
@@ -207,14 +265,45 @@ impl Shard {
         if let Err(failed) = self.check(key, condition) {
             return failed;
         }
-        if let Some(old) = self.entries.remove(key) {
+        if self.unset(key) {
             self.counter += 1;
-            self.bytes -= entry_bytes(key, old.len());
         }
         Reply::Deleted
     }
 
+    fn set(&mut self, key: &Key, value: Value, counter: u64) {
+        self.bytes += entry_bytes(key, value.len());
+        if let Some(old) = self.entries.insert(key, value, counter) {
+            self.bytes -= entry_bytes(key, old.len());
+        }
+    }
+
+    /// Whether there was a value.
+    fn unset(&mut self, key: &Key) -> bool {
+        let old = self.entries.remove(key);
+        if let Some(old) = &old {
+            self.bytes -= entry_bytes(key, old.len());
+        }
+        old.is_some()
+    }
+
+    /// Carries out writes whose versions were taken before: `first` and the following ones.
+    fn write_all(&mut self, writes: &[Write], first: Version) {
+        for (counter, write) in (first.counter..).zip(writes) {
+            match write {
+                Write::Put { key, value } => self.set(key, value.clone(), counter),
+                Write::Delete { key } => {
+                    self.unset(key);
+                }
+            }
+        }
+    }
+
+    /// Whether a plain write of the key may happen.
     fn check(&self, key: &Key, condition: &Condition) -> Result<(), Reply> {
+        if let Some(holder) = self.locks.holder(key) {
+            return Err(Reply::Locked(holder));
+        }
         // Most writes have no condition, and then need not look the key up.
         if *condition == Condition::default() {
             return Ok(());
@@ -253,7 +342,8 @@ impl Shard {
             .collect()
     }
 
-    /// Locks keys for an undecided attempt, all or none: what preparing a transaction rests on.
+    /// Locks keys for an undecided attempt, all or none, without a transaction: for tests of
+    /// waiting.
     ///
     /// # Errors
     ///
@@ -270,6 +360,35 @@ impl Shard {
     /// Releases all keys that `attempt` holds.
     pub fn unlock(&mut self, attempt: AttemptId) {
         self.locks.release(attempt);
+    }
+}
+
+impl PartialEq for Shard {
+    fn eq(&self, other: &Self) -> bool {
+        let entries = |shard: &'_ Self| -> Vec<_> {
+            let all = shard.entries.from("", true);
+            all.map(|entry| (entry.key.clone(), entry.value.clone(), entry.counter))
+                .collect()
+        };
+        (self.epoch, self.counter, self.clock) == (other.epoch, other.counter, other.clock)
+            && self.locks == other.locks
+            && self.attempts == other.attempts
+            && self.outcomes == other.outcomes
+            && entries(self) == entries(other)
+    }
+}
+
+impl Eq for Shard {}
+
+impl Hash for Shard {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.epoch, self.counter, self.clock).hash(state);
+        self.locks.hash(state);
+        self.attempts.hash(state);
+        self.outcomes.hash(state);
+        for entry in self.entries.from("", true) {
+            (&entry.key, &entry.value, entry.counter).hash(state);
+        }
     }
 }
 

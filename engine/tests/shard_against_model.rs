@@ -125,8 +125,11 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let bytes_before = shard.bytes();
                 let growth = shard.growth(&command);
                 let reply = shard.apply(&command);
-                let key = command.key();
-                let (Command::Put { condition, .. } | Command::Delete { condition, .. }) = &command;
+                let (Command::Put { key, condition, .. } | Command::Delete { key, condition }) =
+                    &command
+                else {
+                    unreachable!("only plain commands are made");
+                };
                 if model.locked(key, true) {
                     prop_assert!(matches!(reply, Reply::Locked(_)), "{reply:?}");
                     prop_assert_eq!(shard.bytes(), bytes_before);

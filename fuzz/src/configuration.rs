@@ -11,6 +11,7 @@ use trandb_server::{
     connection::{self, serve_stream},
     http::Settings,
     memory::Memory,
+    transactions::Source,
 };
 
 use super::EPOCH;
@@ -127,7 +128,10 @@ fn app(config: &Config, sizes: Sizes) -> App<Local> {
         body_timeout: config.body_timeout,
     };
     App::new(
-        Database::new(Local::new(config.shards, EPOCH, memory)),
+        Database::new(
+            Local::new(config.shards, EPOCH, memory),
+            Source::new(EPOCH, 0),
+        ),
         settings,
     )
 }

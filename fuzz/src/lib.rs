@@ -23,9 +23,12 @@ mod history;
 mod import_lines;
 mod key;
 mod linearizability;
+mod peer_frames;
 mod precondition;
 mod request;
 mod shard;
+mod transaction_body;
+mod transactions;
 
 use std::{future::Future, num::NonZeroU16, sync::Arc, time::Duration};
 
@@ -40,16 +43,19 @@ pub use self::{
     import_lines::import_lines,
     key::{key_body, key_path},
     linearizability::linearizability,
+    peer_frames::peer_frames,
     precondition::version_and_etag,
     request::request,
     shard::shard,
+    transaction_body::transaction_body,
+    transactions::transactions,
 };
 
 /// Takes an input as the fuzzer made it.
 pub type Body = fn(&[u8]);
 
 /// Every body, by the name of its target.
-pub const BODIES: [(&str, Body); 13] = [
+pub const BODIES: [(&str, Body); 16] = [
     ("client_answer", client_answer),
     ("configuration", configuration),
     ("connection_bytes", connection_bytes),
@@ -60,8 +66,11 @@ pub const BODIES: [(&str, Body); 13] = [
     ("key_body", key_body),
     ("key_path", key_path),
     ("linearizability", linearizability),
+    ("peer_frames", peer_frames),
     ("request", request),
     ("shard", shard),
+    ("transaction_body", transaction_body),
+    ("transactions", transactions),
     ("version_and_etag", version_and_etag),
 ];
 
@@ -91,5 +100,9 @@ fn app(shards: NonZeroU16, memory_bytes_max: u64) -> App<Local> {
         limits: Limits::new(memory_bytes_max, IN_FLIGHT_BYTES_MAX, CONNECTIONS_MAX),
         body_timeout: BODY_TIMEOUT,
     };
-    App::new(Database::new(Local::new(shards, EPOCH, memory)), settings)
+    let source = trandb_server::transactions::Source::new(EPOCH, 0);
+    App::new(
+        Database::new(Local::new(shards, EPOCH, memory), source),
+        settings,
+    )
 }

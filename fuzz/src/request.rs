@@ -15,7 +15,12 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
-use trandb_common::{InvalidKey, Key, Version, limits::VALUE_BYTES_MAX, path, wire::ListPage};
+use trandb_common::{
+    InvalidKey, Key, Version,
+    limits::{LIST_LIMIT_DEFAULT, VALUE_BYTES_MAX},
+    path,
+    wire::ListPage,
+};
 use trandb_server::{App, Local};
 
 use super::{BODY_TIMEOUT, answer::Answer, key::expected_of_segment};
@@ -51,16 +56,44 @@ enum Target<'a> {
     Segment(&'a str),
     KeyAndQuery(u8, &'a str),
     List(&'a str),
+    /// A page that the map predicts.
+    Page(Page),
     Operation(u8),
     Raw(&'a str),
 }
 
 const OPERATIONS: [&str; 4] = ["/livez", "/readyz", "/limits", "/openapi.json"];
 
+#[derive(Debug, Clone, Copy, Arbitrary)]
+struct Page {
+    prefix: Option<u8>,
+    after: Option<u8>,
+    limit: Option<u8>,
+}
+
 #[derive(Debug, Arbitrary)]
 enum Header<'a> {
     Deciding(u8, &'a [u8]),
     Any(&'a str, &'a [u8]),
+    /// A line of `If-Match`, or else of `If-None-Match`, that the map understands.
+    Condition {
+        is_match: bool,
+        tag: Option<Tag>,
+        second: Option<Tag>,
+    },
+}
+
+/// A tag of a condition; a first one that is none is a star.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
+enum Tag {
+    /// What the key has.
+    Current,
+    /// The same as a weak tag.
+    Weak,
+    /// What some key had at some time.
+    Former(u8),
+    /// What no server of ours gives.
+    Foreign,
 }
 
 /// What a request is refused for, or may be, depending on its value.
@@ -106,16 +139,45 @@ enum Length {
     Announced(u32),
 }
 
+/// Keys as they stand in a path.
+const KEYS: [&str; 5] = ["a", "a%2Fb", "%C3%A4", "%00", "b"];
+
+impl Page {
+    const PREFIXES: [(&str, &str); 4] = [("", ""), ("a", "a"), ("a%2F", "a/"), ("%C3%A4", "ä")];
+
+    fn prefix(self) -> Option<(&'static str, &'static str)> {
+        let index = usize::from(self.prefix?) % Self::PREFIXES.len();
+        Some(Self::PREFIXES[index])
+    }
+
+    fn after(self) -> Option<&'static str> {
+        Some(KEYS[usize::from(self.after?) % KEYS.len()])
+    }
+
+    /// From 1 to 6: around the number of keys.
+    fn limit(self) -> Option<usize> {
+        Some(usize::from(self.limit?) % 6 + 1)
+    }
+
+    fn query(self) -> String {
+        let prefix = self.prefix().map(|(text, _)| format!("prefix={text}"));
+        let after = self.after().map(|text| format!("after={text}"));
+        let limit = self.limit().map(|limit| format!("limit={limit}"));
+        let parts: Vec<_> = [prefix, after, limit].into_iter().flatten().collect();
+        parts.join("&")
+    }
+}
+
 impl Target<'_> {
     /// None when no server would ever see it.
     fn uri(&self) -> Option<Uri> {
-        const KEYS: [&str; 5] = ["a", "a%2Fb", "%C3%A4", "%00", "b"];
         let key = |index: &u8| KEYS[usize::from(*index) % KEYS.len()];
         let text = match self {
             Self::Key(index) => format!("/keys/{}", key(index)),
             Self::Segment(segment) => format!("/keys/{segment}"),
             Self::KeyAndQuery(index, query) => format!("/keys/{}?{query}", key(index)),
             Self::List(query) => format!("/keys?{query}"),
+            Self::Page(page) => format!("/keys?{}", page.query()),
             Self::Operation(index) => OPERATIONS[usize::from(*index) % OPERATIONS.len()].to_owned(),
             Self::Raw(text) => (*text).to_owned(),
         };
@@ -183,14 +245,14 @@ impl Run {
         let mut request = Request::new(ScriptedBody::new(&step.payload));
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri.clone();
+        let conditions = Conditions::of(&step.headers);
         for header in &step.headers {
-            if let Some((name, value)) = header.pair() {
+            let current = key_of(uri).and_then(|key| self.version_of(&key.ok()?));
+            if let Some((name, value)) = header.pair(current, &self.versions) {
                 request.headers_mut().append(name, value);
             }
         }
-        let decides = |name: &HeaderName| DECIDING.contains(name);
-        let conditional = request.headers().keys().any(decides);
-        let expected = self.expected(&method, uri, conditional, &step.payload);
+        let expected = self.expected(&method, uri, &conditions, &step.payload);
 
         let begun = Instant::now();
         let answer = Answer::of(&method, self.app.handle(request).await).await;
@@ -207,9 +269,39 @@ impl Run {
                 "{method} {uri}: {answer:?} instead of {status} {code:?} after {step:?}"
             );
         }
+        if let (Target::Page(page), true) = (&step.target, method == Method::GET) {
+            self.compare_page(*page, &answer);
+        }
         if let Some(Ok(key)) = key_of(uri) {
             self.follow(&method, key, &step.payload, &answer);
         }
+    }
+
+    /// A page is what the map has there, and says rightly whether there may be more.
+    fn compare_page(&self, page: Page, answer: &Answer) {
+        let listed: ListPage = serde_json::from_slice(&answer.body).expect("a page");
+        let (_, prefix) = page.prefix().unwrap_or_default();
+        let after = page.after().map(|text| match expected_of_segment(text) {
+            Ok(key) => key,
+            Err(error) => panic!("{text}: {error}"),
+        });
+        let wanted = self.stored.iter().filter(|(key, _)| {
+            key.as_str().starts_with(prefix) && after.as_ref().is_none_or(|after| *key > after)
+        });
+        let limit = page.limit().unwrap_or(LIST_LIMIT_DEFAULT);
+        let expected: Vec<_> = wanted
+            .take(limit)
+            .map(|(key, (value, version))| (key.clone(), *version, value.len() as u64))
+            .collect();
+        let last = expected.last().filter(|_| expected.len() == limit);
+        assert_eq!(listed.next, last.map(|(key, ..)| key.clone()), "{page:?}");
+        let rows = listed.keys.into_iter();
+        let rows = rows.map(|row| (row.key, row.version, row.size));
+        assert_eq!(rows.collect::<Vec<_>>(), expected, "{page:?}");
+    }
+
+    fn version_of(&self, key: &Key) -> Option<Version> {
+        self.stored.get(key).map(|(_, version)| *version)
     }
 
     /// Takes note of a write that happened, and compares a value that was read.
@@ -221,6 +313,17 @@ impl Run {
                 let is_new = self.versions.insert((key.clone(), version));
                 assert!(is_new, "{version} was given before");
                 self.stored.insert(key, (payload.bytes(), version));
+                let values = self.stored.values().map(|(value, _)| value.len() as u64);
+                let bytes: u64 = values.sum();
+                assert!(bytes <= MEMORY_BYTES_MAX, "{bytes} bytes are stored");
+            }
+            (_, 304) => assert_eq!(answer.version(), self.version_of(&key)),
+            (_, 412) => {
+                let current = self.version_of(&key);
+                assert_eq!(answer.version(), current);
+                if let Some(problem) = &answer.problem {
+                    assert_eq!(problem.current_version, Some(current));
+                }
             }
             (&Method::DELETE, 204) => {
                 self.stored.remove(&key);
@@ -244,7 +347,7 @@ impl Run {
         &self,
         method: &Method,
         uri: &Uri,
-        conditional: bool,
+        conditions: &Conditions,
         payload: &Payload<'_>,
     ) -> Expected {
         let Some(key) = key_of(uri) else {
@@ -253,7 +356,7 @@ impl Run {
         if ![Method::GET, Method::HEAD, Method::PUT, Method::DELETE].contains(method) {
             return error(405, "method_not_allowed");
         }
-        if conditional {
+        if conditions.unpredictable {
             return Expected::Anything;
         }
         let key = match key {
@@ -265,11 +368,29 @@ impl Run {
         if uri.query().is_some() {
             return error(400, "invalid_query");
         }
-        match *method {
+        if conditions.malformed {
+            return error(400, "invalid_header");
+        }
+        let reads = [Method::GET, Method::HEAD].contains(method);
+        let current = self.version_of(&key);
+        if reads && current.is_none() {
+            return error(404, "key_not_found");
+        }
+        let wanted = conditions.if_match.as_ref();
+        let is_wanted = wanted.is_none_or(|tags| current.is_some() && tags.holds(false));
+        let known = conditions.if_none_match.as_ref();
+        let is_known = current.is_some() && known.is_some_and(|tags| tags.holds(true));
+        let done = match *method {
             Method::PUT => payload.expected(),
             Method::DELETE => Expected::Exactly(204, None),
-            _ if self.stored.contains_key(&key) => Expected::Exactly(200, None),
-            _ => error(404, "key_not_found"),
+            _ => Expected::Exactly(200, None),
+        };
+        match (is_wanted, is_known) {
+            // The whole body comes first.
+            _ if *method == Method::PUT && done != Expected::Exactly(200, None) => done,
+            (true, false) => done,
+            (true, true) if reads => Expected::Exactly(304, None),
+            _ => error(412, "precondition_failed"),
         }
     }
 
@@ -280,12 +401,17 @@ impl Run {
     }
 
     async fn everything_is_there(&mut self) {
-        let list = self.get(&format!("{}?limit=1000", path::KEYS)).await;
-        let page: ListPage = serde_json::from_slice(&list.body).expect("a page");
-        let listed = page
-            .keys
-            .into_iter()
-            .map(|row| (row.key, row.version, row.size));
+        let mut rows = Vec::new();
+        let mut next = String::new();
+        loop {
+            let list = self.get(&format!("{}?limit=2{next}", path::KEYS)).await;
+            let page: ListPage = serde_json::from_slice(&list.body).expect("a page");
+            rows.extend(page.keys);
+            let Some(last) = page.next else { break };
+            next = format!("&after={}", path::encode(last.as_str()));
+        }
+        let listed = rows.into_iter();
+        let listed = listed.map(|row| (row.key, row.version, row.size));
         let stored = self.stored.iter();
         let stored =
             stored.map(|(key, (value, version))| (key.clone(), *version, value.len() as u64));
@@ -321,21 +447,127 @@ fn expected_elsewhere(method: &Method, uri: &Uri) -> Expected {
     match uri.path() {
         path if path != path::KEYS && !OPERATIONS.contains(&path) => error(404, "route_not_found"),
         _ if !reads => error(405, "method_not_allowed"),
+        // Of any bytes; what the map predicts is compared beside this.
         path::KEYS if uri.query().is_some() => Expected::Anything,
         _ => Expected::Exactly(200, None),
     }
 }
 
+/// What the headers of a request ask, as far as it can be told without reading their text.
+#[derive(Debug, Default)]
+struct Conditions {
+    /// There are deciding headers of any bytes.
+    unpredictable: bool,
+    /// A star stands beside something.
+    malformed: bool,
+    if_match: Option<Tags>,
+    if_none_match: Option<Tags>,
+}
+
+/// All lines of one header.
+#[derive(Debug, Default)]
+struct Tags {
+    star: bool,
+    current: bool,
+    weak: bool,
+    /// How many stars and tags there are.
+    elements: usize,
+}
+
+impl Tags {
+    /// Whether they name the version of a key that has one.
+    fn holds(&self, weak_counts: bool) -> bool {
+        self.star || self.current || (self.weak && weak_counts)
+    }
+}
+
+impl Conditions {
+    fn of(headers: &[Header<'_>]) -> Self {
+        let mut conditions = Self::default();
+        for header in headers {
+            let (is_match, tag, second) = match header {
+                Header::Condition {
+                    is_match,
+                    tag,
+                    second,
+                } => (is_match, tag, second),
+                Header::Deciding(..) | Header::Any(..) => {
+                    let name = header.pair(None, &BTreeSet::new()).map(|(name, _)| name);
+                    conditions.unpredictable |= name.is_some_and(|n| DECIDING.contains(&n));
+                    continue;
+                }
+            };
+            let all = if *is_match {
+                &mut conditions.if_match
+            } else {
+                &mut conditions.if_none_match
+            };
+            let all = all.get_or_insert_default();
+            all.star |= tag.is_none();
+            all.elements += 1 + usize::from(second.is_some());
+            for tag in tag.iter().chain(second) {
+                match tag {
+                    Tag::Current => all.current = true,
+                    Tag::Weak => all.weak = true,
+                    Tag::Former(_) | Tag::Foreign => {}
+                }
+            }
+            conditions.malformed |= all.star && all.elements > 1;
+        }
+        conditions
+    }
+}
+
+impl Tag {
+    /// As it stands in a header.
+    fn text(self, current: Option<Version>, former: &BTreeSet<(Key, Version)>) -> String {
+        let version = match self {
+            Self::Current | Self::Weak => current,
+            Self::Former(index) => {
+                let index = usize::from(index) % former.len().max(1);
+                let old = former.iter().nth(index).map(|(_, version)| *version);
+                old.filter(|old| Some(*old) != current)
+            }
+            Self::Foreign => None,
+        };
+        let weak = if self == Self::Weak { "W/" } else { "" };
+        version.map_or_else(
+            || format!("{weak}\"foreign\""),
+            |version| format!("{weak}\"{version}\""),
+        )
+    }
+}
+
 impl Header<'_> {
-    fn pair(&self) -> Option<(HeaderName, HeaderValue)> {
+    /// `current` is the version of the key that is asked for.
+    fn pair(
+        &self,
+        current: Option<Version>,
+        former: &BTreeSet<(Key, Version)>,
+    ) -> Option<(HeaderName, HeaderValue)> {
         let (name, value) = match self {
             Self::Deciding(index, value) => (
                 DECIDING[usize::from(*index) % DECIDING.len()].clone(),
-                value,
+                value.to_vec(),
             ),
-            Self::Any(name, value) => (name.parse().ok()?, value),
+            Self::Any(name, value) => (name.parse().ok()?, value.to_vec()),
+            Self::Condition {
+                is_match,
+                tag,
+                second,
+            } => {
+                let name = if *is_match {
+                    header::IF_MATCH
+                } else {
+                    header::IF_NONE_MATCH
+                };
+                let text = |tag: Tag| tag.text(current, former);
+                let first = tag.map_or_else(|| "*".to_owned(), text);
+                let second = second.map(|tag| format!(", {}", text(tag)));
+                (name, (first + &second.unwrap_or_default()).into_bytes())
+            }
         };
-        Some((name, HeaderValue::from_bytes(value).ok()?))
+        Some((name, HeaderValue::from_bytes(&value).ok()?))
     }
 }
 

@@ -143,7 +143,10 @@ impl Pair {
     fn apply(&mut self, command: &Command) {
         let (before, growth) = (self.shard.bytes(), self.shard.growth(command));
         let reply = self.shard.apply(command);
-        let (Command::Put { key, condition, .. } | Command::Delete { key, condition }) = command;
+        let (Command::Put { key, condition, .. } | Command::Delete { key, condition }) = command
+        else {
+            unreachable!("only plain commands are made");
+        };
         let current = self.entries.get(key).map(|(_, version)| *version);
         let named = |tags: &Tags| {
             current.is_some_and(|current| match tags {
@@ -179,7 +182,8 @@ impl Pair {
             (_, 0) => assert!(after <= before, "what grows says so before"),
             (_, growth) => assert_eq!(after, before + growth),
         }
-        assert!(growth <= Shard::GROWTH_MAX);
+        assert!(growth <= Shard::growth_max(command));
+        assert!(Shard::growth_max(command) <= Shard::GROWTH_MAX);
     }
 
     fn read(&self, key: &Key) {

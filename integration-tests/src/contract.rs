@@ -15,12 +15,13 @@
 mod conditions;
 mod keys;
 mod listing;
+mod transactions;
 mod values;
 
 use std::{fmt::Write as _, net::SocketAddr};
 
 use http::StatusCode;
-use trandb_common::wire::ListPage;
+use trandb_common::Version;
 
 use crate::{
     local::InProcess,
@@ -68,6 +69,7 @@ pub fn scripts() -> Vec<Script> {
     all.extend(keys::scripts());
     all.extend(conditions::scripts());
     all.extend(listing::scripts());
+    all.extend(transactions::scripts());
     all
 }
 
@@ -165,8 +167,8 @@ impl Versions {
         if answer.header("etag").is_some() {
             versions.push(answer.version());
         }
-        if let Ok(page) = serde_json::from_slice::<ListPage>(&answer.body) {
-            versions.extend(page.keys.iter().map(|listed| listed.version.to_string()));
+        if let Ok(json) = serde_json::from_slice(&answer.body) {
+            collect_versions(&json, &mut versions);
         }
         for version in versions {
             if !self.0.contains(&version) {
@@ -179,8 +181,15 @@ impl Versions {
     fn fill_in(&self, request: &Request) -> Request {
         let mut request = request.clone();
         for (index, version) in self.0.iter().enumerate() {
+            let name = format!("{{v{}}}", index + 1);
             for (_, value) in &mut request.headers {
-                *value = value.replace(&format!("{{v{}}}", index + 1), version);
+                *value = value.replace(&name, version);
+            }
+            if let Body::Sized(bytes) = &mut request.body
+                && let Ok(text) = str::from_utf8(bytes)
+                && text.contains(&name)
+            {
+                *bytes = text.replace(&name, version).into_bytes();
             }
         }
         request
@@ -195,6 +204,26 @@ impl Versions {
             text.replace(version.as_str(), &format!("v{number}"))
         };
         longest_first.iter().fold(text.to_owned(), named)
+    }
+}
+
+/// All texts of an answer that are versions, in their order.
+fn collect_versions(json: &serde_json::Value, versions: &mut Vec<String>) {
+    match json {
+        serde_json::Value::String(text) if text.parse::<Version>().is_ok() => {
+            versions.push(text.clone());
+        }
+        serde_json::Value::Array(elements) => {
+            for element in elements {
+                collect_versions(element, versions);
+            }
+        }
+        serde_json::Value::Object(fields) => {
+            for field in fields.values() {
+                collect_versions(field, versions);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -12,8 +12,9 @@ use trandb_server::{
     config::CommandLine,
     connection,
     http::{BoxError, Settings},
-    local::new_epoch,
+    local::{new_epoch, wall_clock},
     memory::Memory,
+    transactions::Source,
 };
 
 use crate::wire::{Answer, Body, Request};
@@ -47,7 +48,10 @@ impl InProcess {
             body_timeout: config.body_timeout,
         };
         Self {
-            app: App::new(Database::new(local), settings),
+            app: App::new(
+                Database::new(local, Source::new(new_epoch(), wall_clock())),
+                settings,
+            ),
             memory,
             config,
         }

@@ -36,11 +36,27 @@ pub struct Exited {
 }
 
 impl Process {
-    /// Starts the server with these flags on a free port of the loopback address, and waits until
-    /// it is ready.
+    /// Starts the server with these flags, on a free port of the loopback address unless they say
+    /// another, and waits until it is ready.
     pub fn start(flags: &[&str]) -> Self {
-        let mut child = command(&[])
-            .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
+        Self::start_binary(&built_beside(), flags)
+    }
+
+    /// The same with the release binary that `just image` has put into the image.
+    pub fn start_release(flags: &[&str]) -> Self {
+        let binary = root().join("docker/context/trandb-server");
+        Self::start_binary(&up_to_date(binary, "just image"), flags)
+    }
+
+    fn start_binary(binary: &Path, flags: &[&str]) -> Self {
+        let listen: &[&str] = if flags.contains(&"--listen") {
+            &[]
+        } else {
+            &["--listen", "127.0.0.1:0"]
+        };
+        let mut child = command(binary, &[])
+            .args(listen)
+            .args(["--log-format", "json"])
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -141,7 +157,7 @@ impl Drop for Process {
 
 /// Runs the binary until it ends, which it is expected to do by itself at once.
 pub async fn run_to_exit(arguments: &[&str], variables: &[(&str, &str)]) -> Exited {
-    let child = command(variables)
+    let child = command(&built_beside(), variables)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -171,8 +187,8 @@ pub async fn run_to_exit(arguments: &[&str], variables: &[(&str, &str)]) -> Exit
 }
 
 /// The binary, with none of its variables but these.
-fn command(variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(binary());
+fn command(binary: &Path, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(binary);
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("TRANDB_") {
             command.env_remove(name);
@@ -182,25 +198,27 @@ fn command(variables: &[(&str, &str)]) -> Command {
     command
 }
 
-/// The binary that was built beside this test, from the sources as they are.
-fn binary() -> PathBuf {
+/// The binary that was built beside this test.
+fn built_beside() -> PathBuf {
     let test = env::current_exe().expect("a test knows its own file");
     // target/<profile>/deps/<test>
     let profile = test.ancestors().nth(2).expect("a target folder");
-    let binary = profile.join("trandb-server");
     let release = if profile.ends_with("release") {
         " --release"
     } else {
         ""
     };
-    let remedy = format!("build it with `cargo build --workspace{release}`");
+    let build = format!("cargo build --workspace{release}");
+    up_to_date(profile.join("trandb-server"), &build)
+}
+
+/// The binary, which must be of the sources as they are.
+fn up_to_date(binary: PathBuf, build: &str) -> PathBuf {
+    let remedy = format!("build it with `{build}`");
     let built =
         modified(&binary).unwrap_or_else(|| panic!("{} is not there: {remedy}", binary.display()));
     for source in ["common/src", "engine/src", "server/src"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("..")
-            .join(source);
-        if let Some(newer) = newer_file(&folder, built) {
+        if let Some(newer) = newer_file(&root().join(source), built) {
             panic!(
                 "{} is older than {}: {remedy}",
                 binary.display(),
@@ -209,6 +227,10 @@ fn binary() -> PathBuf {
         }
     }
     binary
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

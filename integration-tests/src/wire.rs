@@ -69,6 +69,11 @@ impl Request {
         Self::new("PUT", target).body(Body::Sized(body.as_ref().to_vec()))
     }
 
+    /// A POST with a body of this many bytes.
+    pub fn post(target: impl Into<String>, body: impl AsRef<[u8]>) -> Self {
+        Self::new("POST", target).body(Body::Sized(body.as_ref().to_vec()))
+    }
+
     /// A DELETE.
     pub fn delete(target: impl Into<String>) -> Self {
         Self::new("DELETE", target)

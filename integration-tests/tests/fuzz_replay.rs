@@ -88,7 +88,10 @@ replays! {
     key_body
     key_path
     linearizability
+    peer_frames
     request
     shard
+    transaction_body
+    transactions
     version_and_etag
 }

@@ -19,15 +19,18 @@ const RANKS: &[(&str, u32)] = &[
     ("trandb-engine", 1),
     ("trandb-checker", 0),
     ("trandb-client", 2),
+    ("trandb-cluster", 2),
     ("trandb-server", 3),
     ("trandb-cli", 3),
     ("trandb-bench", 4),
+    ("trandb-planted", 4),
     ("trandb-integration-tests", 4),
 ];
 
 /// What a crate must not know although its rank would allow it.
 const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
     ("trandb-client", &["trandb-engine", "trandb-server"]),
+    ("trandb-cluster", &["axum", "hyper"]),
     ("trandb-cli", &["trandb-engine"]),
 ];
 
@@ -132,6 +135,17 @@ fn pure_crates_reach_no_input_output_clock_or_randomness() {
         &violations,
         "take the effect as data, or switch the dependency's feature off",
     );
+}
+
+/// Not even with all features: only a cfg that nobody sets by accident brings it in.
+#[test]
+fn the_server_is_built_without_the_scheduler_of_the_interleavings() {
+    let reached = dependencies_of("trandb-server");
+    let schedulers: Vec<String> = reached
+        .into_iter()
+        .filter(|name| name.starts_with("shuttle") || name == "loom")
+        .collect();
+    assert_none(&schedulers, "keep it under [target.'cfg(shuttle)']");
 }
 
 #[test]

@@ -1,15 +1,21 @@
 //! The database: keys, without regard to where they are.
 //!
 //! Finds the shard of a key, and waits for keys that an undecided transaction holds: written once,
-//! whatever [`Shards`] stand below.
+//! whatever [`Shards`] stand below. What several keys have to do with each other is in
+//! [`transactions`](crate::transactions).
 
-use tokio::time::{Instant, timeout_at};
+use std::sync::Arc;
+
 use trandb_common::{Key, Value, Version, limits::LOCK_WAIT_MAX, wire::ListPage};
 use trandb_engine::{Command, Condition, Found, Read, Reply, ShardId, route};
 
-use crate::shards::{Listing, ShardError, Shards};
+use crate::{
+    shards::{Listing, ShardError, Shards},
+    sync::{Instant, timeout_at},
+    transactions::Source,
+};
 
-/// Why a request was not carried out. In every case nothing was changed.
+/// Why a request has no answer. Only after [`Unknown`](Self::Unknown) may anything have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
     /// The key or its shard was locked for [`LOCK_WAIT_MAX`].
@@ -23,6 +29,10 @@ pub enum Error {
     },
     /// The condition does not hold; the key's version now.
     PreconditionFailed(Option<Version>),
+    /// Nobody who could answer for the key's shard could be reached.
+    ShardUnavailable,
+    /// The write may have happened, or may happen yet.
+    Unknown,
 }
 
 impl From<ShardError> for Error {
@@ -30,6 +40,8 @@ impl From<ShardError> for Error {
         match error {
             ShardError::LockTimeout => Self::LockTimeout,
             ShardError::MemoryFull { limit, used } => Self::MemoryFull { limit, used },
+            ShardError::Unavailable => Self::ShardUnavailable,
+            ShardError::Unknown => Self::Unknown,
         }
     }
 }
@@ -37,18 +49,34 @@ impl From<ShardError> for Error {
 /// Keys and values over some shards.
 #[derive(Debug)]
 pub struct Database<S> {
-    shards: S,
+    shards: Arc<S>,
+    source: Arc<Source>,
 }
 
 impl<S: Shards> Database<S> {
-    /// A database over `shards`.
-    pub fn new(shards: S) -> Self {
-        Self { shards }
+    /// A database over `shards`, whose transactions take ids and time from `source`.
+    pub fn new(shards: S, source: Source) -> Self {
+        Self {
+            shards: Arc::new(shards),
+            source: Arc::new(source),
+        }
     }
 
     /// The shards below.
     pub fn shards(&self) -> &S {
         &self.shards
+    }
+
+    pub(crate) fn shards_shared(&self) -> &Arc<S> {
+        &self.shards
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    pub(crate) fn source_shared(&self) -> &Arc<Source> {
+        &self.source
     }
 
     /// Where `key` is.
@@ -97,14 +125,13 @@ impl<S: Shards> Database<S> {
         value: Value,
         condition: Condition,
     ) -> Result<Version, Error> {
-        match self
-            .write(Command::Put {
-                key,
-                value,
-                condition,
-            })
-            .await?
-        {
+        let shard = self.shard_of(&key);
+        let command = Command::Put {
+            key,
+            value,
+            condition,
+        };
+        match self.write(shard, command).await? {
             Reply::Written(version) => Ok(version),
             other => unreachable!("a put is answered by {other:?}"),
         }
@@ -112,13 +139,13 @@ impl<S: Shards> Database<S> {
 
     /// Takes the key's value away, if the condition holds.
     pub async fn delete(&self, key: Key, condition: Condition) -> Result<(), Error> {
-        self.write(Command::Delete { key, condition })
+        let shard = self.shard_of(&key);
+        self.write(shard, Command::Delete { key, condition })
             .await
             .map(|_| ())
     }
 
-    async fn write(&self, command: Command) -> Result<Reply, Error> {
-        let shard = self.shard_of(command.key());
+    async fn write(&self, shard: ShardId, command: Command) -> Result<Reply, Error> {
         if let Some(reply) = self.shards.try_execute(shard, &command)
             && let Some(done) = done(reply?)
         {
@@ -166,6 +193,7 @@ fn done(reply: Reply) -> Option<Result<Reply, Error>> {
         Reply::Locked(_) => None,
         Reply::ConditionFailed(current) => Some(Err(Error::PreconditionFailed(current))),
         Reply::Written(_) | Reply::Deleted => Some(Ok(reply)),
+        other => unreachable!("a plain write is answered by {other:?}"),
     }
 }
 

@@ -3,10 +3,9 @@
 //! Requests are many or large, rarely both: a bound on their number alone would be either too low
 //! for small values or no bound at all for large ones.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
+
+use crate::sync::AtomicU64;
 
 /// A bound on the bytes of all bodies that are on their way.
 #[derive(Debug)]
@@ -49,16 +48,23 @@ impl InFlight {
         })
     }
 
+    /// Counts `bytes` more, even beyond the limit: for what cannot be refused any more.
+    pub fn count(self: &Arc<Self>, bytes: u64) -> Permit {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Permit {
+            bytes,
+            of: Arc::clone(self),
+        }
+    }
+
     fn add(&self, bytes: u64) -> bool {
-        if bytes == 0 {
-            return true;
-        }
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.limit;
-        if !fits {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        fits
+        // In one step: what is refused never counts, not even for the moment of asking.
+        let fitting = |now: u64| now.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        bytes == 0
+            || self
+                .bytes
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fitting)
+                .is_ok()
     }
 }
 

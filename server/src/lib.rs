@@ -1,4 +1,4 @@
-//! The TranDB server: single keys over HTTP.
+//! The TranDB server: keys and transactions over HTTP.
 //!
 //! The way of a request: [`connection`] reads it from a socket, [`http`] extracts what is asked,
 //! [`Database`] finds the key's shard, [`Shards`] runs the command there, and the answer goes back
@@ -9,8 +9,10 @@
 //! connection  sockets, time-outs, the connection limit, draining
 //!    http     extract, one call, convert
 //!  database   which shard; waiting for keys that a transaction holds
+//!  transactions   several keys at once: drives the engine's two-phase commit
 //!   shards    the seam: where commands are ordered and applied
-//!    local    one process: a lock and a function call
+//!    local        one process: a lock and a function call
+//!    replicated   a cluster: a Raft group for each shard
 //! ```
 //!
 //! [`App`] is the whole service without sockets: tests and simulations call it directly.
@@ -28,7 +30,11 @@ pub mod in_flight;
 pub mod local;
 pub mod logging;
 pub mod memory;
+#[cfg(not(shuttle))]
+pub mod replicated;
 pub mod shards;
+pub mod sync;
+pub mod transactions;
 
 pub use self::{
     config::Config,

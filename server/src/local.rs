@@ -2,19 +2,18 @@
 //!
 //! Reads of a shard run at the same time, writes one after another. A lock is held for the call
 //! alone, never over an await.
+//!
+//! Tests: `tests/interleavings` runs it under many schedules (`just interleavings`).
 
 use std::{num::NonZeroU16, sync::Arc};
 
-use tokio::{
-    sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::{Instant, timeout_at},
-};
-use trandb_common::{Key, wire::ListedKey};
-use trandb_engine::{AttemptId, Command, Read, Reply, Shard, ShardId};
+use trandb_common::{Key, TransactionId, limits::OUTCOME_BYTES_MAX, wire::ListedKey};
+use trandb_engine::{AttemptId, Command, Known, LogTime, Read, Reply, Shard, ShardId};
 
 use crate::{
     memory::Memory,
-    shards::{Listing, ShardError, Shards},
+    shards::{LeftBehind, Listing, ShardError, Shards},
+    sync::{Instant, Notify, RwLock, RwLockReadGuard, RwLockWriteGuard, timeout_at},
 };
 
 /// All shards of a database, in this process's memory.
@@ -24,6 +23,9 @@ pub struct Local {
     count: NonZeroU16,
     memory: Arc<Memory>,
 }
+
+/// Outcomes of transactions take at most one part in so many of the memory limit.
+const OUTCOME_SHARE: u64 = 8;
 
 /// A shard in a cache line of its own, so that two cores at two shards do not meet.
 #[derive(Debug)]
@@ -36,8 +38,9 @@ struct Slot {
 impl Local {
     /// Empty shards. `epoch` must never have been used before (see [`new_epoch`]).
     pub fn new(count: NonZeroU16, epoch: u64, memory: Arc<Memory>) -> Self {
+        let outcome_bytes = outcome_bytes(memory.limit(), count);
         let slot = |_| Slot {
-            shard: RwLock::new(Shard::new(epoch)),
+            shard: RwLock::new(Shard::with_outcome_budget(epoch, outcome_bytes)),
             released: Notify::new(),
         };
         Self {
@@ -82,8 +85,8 @@ impl Local {
 
     /// Runs `command` at the shard, if there is memory for it.
     fn apply(&self, shard: &mut Shard, command: &Command) -> Result<Reply, ShardError> {
-        // What the command really adds takes a look-up: only where it may matter.
-        let fits = self.memory.has_room(Shard::GROWTH_MAX) || {
+        // What the command really adds takes look-ups: only where it may matter.
+        let fits = self.memory.has_room(Shard::growth_max(command)) || {
             let growth = shard.growth(command);
             growth == 0 || self.memory.has_room(growth)
         };
@@ -95,6 +98,13 @@ impl Local {
         let reply = shard.apply(command);
         self.memory.settle(before, shard.bytes());
         Ok(reply)
+    }
+
+    /// Wakes who waits for keys, when an attempt has let go of its own.
+    fn wake_after(&self, shard: ShardId, reply: &Result<Reply, ShardError>) {
+        if matches!(reply, Ok(Reply::Finalized)) {
+            self.slot(shard).released.notify_waiters();
+        }
     }
 
     /// Keeps the whole shard to the caller until the guard is dropped: for tests of waiting.
@@ -145,8 +155,9 @@ impl Shards for Local {
         command: &Command,
         deadline: Instant,
     ) -> Result<Reply, ShardError> {
-        let mut shard = self.exclusive(shard, deadline).await?;
-        self.apply(&mut shard, command)
+        let reply = self.apply(&mut *self.exclusive(shard, deadline).await?, command);
+        self.wake_after(shard, &reply);
+        reply
     }
 
     fn try_read(&self, shard: ShardId, key: &Key) -> Option<Read> {
@@ -155,8 +166,9 @@ impl Shards for Local {
     }
 
     fn try_execute(&self, shard: ShardId, command: &Command) -> Option<Result<Reply, ShardError>> {
-        let mut shard = self.slot(shard).shard.try_write().ok()?;
-        Some(self.apply(&mut shard, command))
+        let reply = self.apply(&mut *self.slot(shard).shard.try_write().ok()?, command);
+        self.wake_after(shard, &reply);
+        Some(reply)
     }
 
     async fn list(
@@ -174,29 +186,58 @@ impl Shards for Local {
         ))
     }
 
+    async fn known(
+        &self,
+        shard: ShardId,
+        transaction: TransactionId,
+        deadline: Instant,
+    ) -> Result<Option<Known>, ShardError> {
+        Ok(self.shared(shard, deadline).await?.known(transaction))
+    }
+
+    async fn left_behind(
+        &self,
+        shard: ShardId,
+        since: LogTime,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<LeftBehind, ShardError> {
+        let shard = self.shared(shard, deadline).await?;
+        Ok(LeftBehind {
+            in_doubt: shard.in_doubt(since, limit),
+            unfinalized: shard.unfinalized(since, limit),
+        })
+    }
+
     fn released(&self, shard: ShardId) -> impl Future<Output = ()> + Send {
         // Sees every `notify_waiters` from its creation on, polled or not.
         self.slot(shard).released.notified()
     }
 }
 
+/// What the outcomes of transactions may take in each of `count` shards, in bytes.
+pub fn outcome_bytes(memory_limit: u64, count: NonZeroU16) -> u64 {
+    (memory_limit / OUTCOME_SHARE / u64::from(count.get())).min(OUTCOME_BYTES_MAX)
+}
+
 /// An epoch for shards whose memory is this process's: the time in milliseconds, and chance in the
 /// low 22 bits, so that not even a clock set back makes one of them return.
 pub fn new_epoch() -> u64 {
     const RANDOM_BITS: u32 = 22;
+    let random = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
+    // 42 bits of milliseconds last to 2109.
+    (wall_clock() << RANDOM_BITS) | (random >> (u64::BITS - RANDOM_BITS))
+}
+
+/// The time in milliseconds since 1970.
+pub fn wall_clock() -> u64 {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the runtime gives the engine its epoch"
+        reason = "the runtime tells the engine the time"
     )]
     let now = std::time::SystemTime::now();
-    let milliseconds = now
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis());
-    let random = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "42 bits of milliseconds last to 2109"
-    )]
-    let milliseconds = milliseconds as u64;
-    (milliseconds << RANDOM_BITS) | (random >> (u64::BITS - RANDOM_BITS))
+    let since = now.duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }

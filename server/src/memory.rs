@@ -4,10 +4,9 @@
 //! stands below what the machine has, since the allocator, connections and bodies in flight need
 //! room too.
 
-use std::{
-    cmp::Ordering as CmpOrdering,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{cmp::Ordering as CmpOrdering, sync::atomic::Ordering};
+
+use crate::sync::AtomicU64;
 
 /// A count of stored bytes with a limit that turns growth away.
 #[derive(Debug)]

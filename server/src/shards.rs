@@ -1,18 +1,21 @@
 //! The seam: how everything above the shards speaks to them.
 //!
 //! The vocabulary is the engine's: read this key at that shard, run this command at that shard.
-//! An implementation decides *where* commands are ordered, never *what* they do. [`Local`] is a
-//! lock and a function call.
-//!
-//! [`Local`]: crate::Local
+//! An implementation decides *where* commands are ordered, never *what* they do: `local` is a lock
+//! and a function call, `replicated` a Raft group for each shard.
 
 use std::{future::Future, num::NonZeroU16};
 
-use tokio::time::Instant;
-use trandb_common::{Key, wire::ListedKey};
-use trandb_engine::{Command, Read, Reply, ShardId};
+use trandb_common::{
+    Key, TransactionId,
+    wire::{ListedKey, cluster::ClusterStatus},
+};
+use trandb_engine::{Command, InDoubt, Known, LogTime, Read, Reply, ShardId, Unfinalized};
 
-/// Why a shard did not answer. In every case the command certainly changed nothing.
+use crate::sync::Instant;
+
+/// Why a shard did not answer. Only after [`Unknown`](Self::Unknown) may the command have changed
+/// anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
     /// The shard's own lock could not be had before the deadline.
@@ -26,6 +29,13 @@ pub enum ShardError {
         /// In bytes.
         used: u64,
     },
+    /// Nobody who could answer for the shard could be reached before the deadline.
+    #[error("the shard is not available")]
+    Unavailable,
+    /// The command was handed over, and what became of it was not heard: it may have been carried
+    /// out, or may be yet. Reads never end so.
+    #[error("it is not known whether the shard carried the command out")]
+    Unknown,
 }
 
 /// What to list: keys that start with `prefix` and come after `after` and before `before`, at most
@@ -40,6 +50,20 @@ pub struct Listing {
     pub before: Option<Key>,
     /// At most [`LIST_LIMIT_MAX`](trandb_common::limits::LIST_LIMIT_MAX).
     pub limit: usize,
+}
+
+/// What coordinators have left behind at a shard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// Attempts that it has prepared and that are not decided.
+    pub in_doubt: Vec<InDoubt>,
+    /// Transactions that it has committed and that some participants may not have carried out.
+    pub unfinalized: Vec<Unfinalized>,
+}
+
+/// The numbers of `count` shards.
+pub(crate) fn all(count: NonZeroU16) -> impl Iterator<Item = ShardId> {
+    (0..count.get()).map(ShardId)
 }
 
 /// All shards of a database.
@@ -90,7 +114,39 @@ pub trait Shards: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Vec<ListedKey>, ShardError>> + Send;
 
+    /// What `shard` knows of a transaction.
+    fn known(
+        &self,
+        shard: ShardId,
+        transaction: TransactionId,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Option<Known>, ShardError>> + Send;
+
+    /// What was left behind at `shard` at log time `since` or before; at most `limit` of each kind.
+    fn left_behind(
+        &self,
+        shard: ShardId,
+        since: LogTime,
+        limit: usize,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<LeftBehind, ShardError>> + Send;
+
     /// Ready when an attempt may have released keys of `shard` since the call. Waiters are woken
     /// together; each tries again.
     fn released(&self, shard: ShardId) -> impl Future<Output = ()> + Send;
+
+    /// Whether this process should look after what is left behind at `shard`: of several, one is
+    /// enough.
+    fn tends(&self, _shard: ShardId) -> bool {
+        true
+    }
+
+    /// The cluster that the shards are spread over, as far as there is one.
+    fn cluster(&self) -> ClusterStatus {
+        ClusterStatus {
+            clustered: false,
+            ready: true,
+            ..ClusterStatus::default()
+        }
+    }
 }

@@ -80,6 +80,8 @@ pub struct Outcome {
     pub answers: u64,
     /// Wrong answers.
     pub wrong: u64,
+    /// Those of the wrong answers that say that nothing happened and that it may be tried later.
+    pub put_off: u64,
     /// The first wrong answer, in words.
     pub first_wrong: Option<String>,
     /// Open loop: requests that were due and for which no connection became free in time. They
@@ -104,6 +106,14 @@ impl Outcome {
         self.generator_cpu.as_secs_f64() / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
+    /// The outcome, or an error if an answer was wrong in another way than being put off.
+    pub fn all_right_or_put_off(mut self) -> anyhow::Result<Self> {
+        if self.wrong == self.put_off {
+            self.first_wrong = None;
+        }
+        self.all_right()
+    }
+
     /// The outcome, or an error if a single answer was wrong.
     pub fn all_right(self) -> anyhow::Result<Self> {
         if let Some(first) = &self.first_wrong {
@@ -124,6 +134,7 @@ impl Outcome {
 pub(crate) struct Tally {
     answers: u64,
     wrong: u64,
+    put_off: u64,
     first_wrong: Option<String>,
     latency: Histogram<u64>,
 }
@@ -134,6 +145,7 @@ impl Tally {
         Ok(Self {
             answers: 0,
             wrong: 0,
+            put_off: 0,
             first_wrong: None,
             latency,
         })
@@ -142,6 +154,7 @@ impl Tally {
     fn count(&mut self, request: Request, fault: Option<Fault>, latency: Duration) {
         if let Some(fault) = fault {
             self.wrong += 1;
+            self.put_off += u64::from(fault.is_put_off());
             self.first_wrong.get_or_insert_with(|| {
                 format!("{:?} of key {}: {fault}", request.operation, request.key)
             });
@@ -191,6 +204,7 @@ pub fn run(address: SocketAddr, protocol: &dyn Protocol, load: &Load) -> anyhow:
     Ok(Outcome {
         answers: tally.answers,
         wrong: tally.wrong,
+        put_off: tally.put_off,
         first_wrong: tally.first_wrong,
         unsent,
         elapsed: start.elapsed(),
@@ -432,8 +446,28 @@ mod tests {
             outcome.first_wrong.as_deref(),
             Some("Put of key 7: refused: 503 full")
         );
+        assert_eq!(outcome.put_off, 1);
         let error = outcome.all_right().unwrap_err().to_string();
         assert!(error.starts_with("1 of 20 answers were wrong"), "{error}");
+    }
+
+    #[test]
+    fn to_be_put_off_is_no_fault_where_that_is_allowed_and_other_refusals_are() {
+        for (status, is_allowed) in [("503 No", true), ("500 No", false)] {
+            let mut count = 0;
+            let refused = format!("HTTP/1.1 {status}\r\ncontent-length: 4\r\n\r\nfull");
+            let address = server(move |stream, _| {
+                count += 1;
+                let answer = if count == 8 {
+                    refused.as_bytes()
+                } else {
+                    STORED
+                };
+                stream.write_all(answer).unwrap();
+            });
+            let outcome = put(address, &load(20)).unwrap().all_right_or_put_off();
+            assert_eq!(outcome.is_ok(), is_allowed, "{status}");
+        }
     }
 
     #[test]

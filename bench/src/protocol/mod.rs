@@ -12,6 +12,7 @@ mod etcd;
 mod http;
 mod memcached;
 mod redis;
+pub mod transactions;
 
 use clap::ValueEnum;
 
@@ -35,6 +36,13 @@ pub enum Fault {
     Refused(String),
     /// The body is not the key's value. Its length in bytes.
     WrongValue(usize),
+}
+
+impl Fault {
+    /// Whether the server says by its status that nothing happened and that it may be tried later.
+    pub fn is_put_off(&self) -> bool {
+        matches!(self, Self::Refused(words) if words.starts_with("503 "))
+    }
 }
 
 impl std::fmt::Display for Fault {

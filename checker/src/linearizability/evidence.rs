@@ -83,17 +83,26 @@ fn called_before_return<O>(part: &[&Operation<O>], stuck: usize) -> Vec<usize> {
 
 struct Relaxation<'m, M: Model> {
     model: &'m M,
-    /// Everything up to the return of the stuck operation, as far as it is relaxed by now, with
-    /// its place in the part.
+    /// Everything called before the return of the stuck operation, as far as it is relaxed by now,
+    /// with its place in the part.
     operations: Vec<(usize, Operation<M::Op>)>,
     steps_left: u64,
 }
 
 impl<'m, M: Model> Relaxation<'m, M> {
     fn new(model: &'m M, part: &[&Operation<M::Op>], stuck: usize) -> Self {
+        // What returns later may rest on calls that are not looked at, such as a read of a value
+        // that is written only then.
+        let end = part[stuck].interval.ret;
         let operations = called_before_return(part, stuck)
             .into_iter()
-            .map(|place| (place, part[place].clone()))
+            .map(|place| {
+                let mut operation = part[place].clone();
+                if operation.interval.ret > end {
+                    relax(&mut operation);
+                }
+                (place, operation)
+            })
             .collect();
         Self {
             model,

@@ -124,14 +124,15 @@ pub fn check_list_append(
 /// Judges transactions that write registers and read them. Takes about linear time if every write
 /// that happened has a version; otherwise, if the edges that can be inferred neither form a cycle
 /// nor lead to a witness at once, the search for an order of the writes may take exponential time,
-/// and ends in [`Verdict::Unknown`] at a bound. So it does in one more case: if a read without
+/// and ends in [`Verdict::Unknown`] at a bound. So it does in two more cases: if a read without
 /// version may have come from a transaction of unknown outcome although something that this read
-/// or a version of its writes is known.
+/// or a version of its writes is known; and if absence was read with a version, and several
+/// removals have none.
 ///
 /// # Errors
 ///
-/// A value that is written twice to one key, both times without version, by transactions that did
-/// not fail.
+/// A value other than [`Value::Nil`](crate::history::Value::Nil) that is written twice to one key, both times without version,
+/// by transactions that did not fail.
 pub fn check_registers(
     transactions: &[Transaction<RegisterOp>],
     options: &Options,

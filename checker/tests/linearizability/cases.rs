@@ -74,7 +74,7 @@ fn cas(expected: i64, new: i64) -> RegisterOp {
     }
 }
 
-fn failed_cas(expected: i64) -> RegisterOp {
+pub(crate) fn failed_cas(expected: i64) -> RegisterOp {
     let action = RegisterAction::FailedCas {
         expected: int(expected),
     };

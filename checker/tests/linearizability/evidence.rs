@@ -10,7 +10,7 @@ use trandb_checker::{
 };
 
 use crate::{
-    cases::{history, read, write},
+    cases::{failed_cas, history, read, write},
     generate,
 };
 
@@ -68,6 +68,19 @@ fn a_stale_read_is_told_with_the_two_writes_that_it_contradicts() {
         [(3, 5), (5, 7)],
         "what follows from others is left out"
     );
+}
+
+/// The first read is not to blame: it returns after the write of its value was called.
+#[test]
+fn a_contradiction_needs_nothing_that_returns_after_it() {
+    let history = history([
+        (0, 8, read(2)),
+        (1, 3, write(1)),
+        (4, 5, failed_cas(1)),
+        (7, 9, write(2)),
+    ]);
+    let evidence = evidence(&MODEL, &history).expect("illegal");
+    assert_eq!(ids(&evidence), [1, 2], "{evidence}");
 }
 
 #[test]

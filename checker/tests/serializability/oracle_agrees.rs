@@ -59,7 +59,8 @@ fn registers_agree(seed: u64, versions: Versions) -> Result<(), TestCaseError> {
         let is_odd = history
             .iter()
             .any(|one| one.outcome == Outcome::Unknown && one.ops.iter().any(says_something));
-        let may_be_undecided = versions == Versions::Some && is_odd;
+        let may_be_undecided =
+            versions == Versions::Some && (is_odd || removals_are_alike(&history));
         agree(&history, verdict, is_legal, consistency, may_be_undecided)?;
     }
     Ok(())
@@ -70,6 +71,18 @@ fn says_something(op: &RegisterOp) -> bool {
         RegisterOp::Write { version, .. } => version.is_some(),
         RegisterOp::Read { value, .. } => value.is_some(),
     }
+}
+
+/// Documented: absence was read with a version, and several removals may have it.
+fn removals_are_alike(history: &[Transaction<RegisterOp>]) -> bool {
+    let ops = || history.iter().flat_map(|one| &one.ops);
+    let removals = ops().filter(
+        |op| matches!(op, RegisterOp::Write { value, version: None, .. } if value.is_nil()),
+    );
+    let read = ops().any(|op| {
+        matches!(op, RegisterOp::Read { value: Some(value), version: Some(_), .. } if value.is_nil())
+    });
+    read && removals.count() > 1
 }
 
 /// How many histories each property looks at; more by the usual variable.

@@ -13,7 +13,11 @@ use std::{
 };
 
 use tokio::runtime::Runtime;
-use trandb_common::{ErrorCode, Key, Problem, Version, limits, path, wire};
+use trandb_common::{
+    ErrorCode, Key, Problem, TransactionId, Value, Version, limits, path,
+    transaction::Operations,
+    wire::{self, transaction::FailedCheck},
+};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
 
 /// A server of its own runtime, so that tests need none.
@@ -33,6 +37,11 @@ struct State {
     /// Before the answer to every request for this key.
     delays: HashMap<String, Duration>,
     not_ready: bool,
+    /// Instead of the answer to every transaction.
+    instead_of_transactions: Option<ResponseTemplate>,
+    /// Of every so many transactions one loses its last write.
+    torn_every: Option<u64>,
+    transactions: u64,
     /// Method, path and query of each request.
     requests: Vec<String>,
 }
@@ -98,17 +107,23 @@ impl Fake {
 
     /// Answers `method` on `key` with this error from now on.
     pub(crate) fn fail(&self, method: &str, key: &str, problem: &Problem) {
-        let answer = ResponseTemplate::new(problem.status).set_body_raw(
-            serde_json::to_vec(problem).expect("JSON"),
-            trandb_common::PROBLEM_CONTENT_TYPE,
-        );
-        self.answer(method, key, answer);
+        self.answer(method, key, answer_with(problem));
     }
 
     /// Answers `method` on `key` with this from now on.
     pub(crate) fn answer(&self, method: &str, key: &str, answer: ResponseTemplate) {
         let at = (method.to_owned(), key.to_owned());
         self.state().instead.insert(at, answer);
+    }
+
+    /// Answers every transaction with this from now on.
+    pub(crate) fn answer_transactions(&self, answer: ResponseTemplate) {
+        self.state().instead_of_transactions = Some(answer);
+    }
+
+    /// From now on transactions are not atomic: one of so many loses its last write.
+    pub(crate) fn tear_transactions(&self, every: u64) {
+        self.state().torn_every = Some(every);
     }
 
     pub(crate) fn delay(&self, key: &str, delay: Duration) {
@@ -150,6 +165,15 @@ impl State {
         self.requests.push(format!("{method} {path} {query}"));
         match path {
             "/keys" => self.list(request),
+            "/transactions" => match self.instead_of_transactions.clone() {
+                Some(answer) => answer,
+                None => self.transact(&request.body),
+            },
+            _ if path.starts_with("/transactions/") => {
+                ResponseTemplate::new(200).set_body_json(wire::transaction::Status {
+                    outcome: wire::transaction::Decision::NotCommitted,
+                })
+            }
             "/limits" => ResponseTemplate::new(200).set_body_json(wire::Limits::new(1, 2, 3)),
             "/readyz" if self.not_ready => problem(ErrorCode::NotReady),
             "/readyz" => ResponseTemplate::new(200),
@@ -159,6 +183,79 @@ impl State {
                 None => problem(ErrorCode::RouteNotFound),
             },
         }
+    }
+
+    /// One after another, so that each is atomic unless it is torn.
+    fn transact(&mut self, body: &[u8]) -> ResponseTemplate {
+        let request: wire::transaction::Request =
+            minicbor_serde::from_slice(body).expect("a transaction in CBOR");
+        let body = request.check().expect("a legal transaction");
+        let Operations {
+            checks,
+            reads,
+            writes,
+        } = &**body.operations();
+        let version =
+            |state: &Self, key: &Key| state.entries.get(key.as_str()).map(|(version, _)| *version);
+        let failed: Vec<_> = checks
+            .iter()
+            .map(|check| FailedCheck {
+                key: check.key.clone(),
+                expected: check.version,
+                actual: version(self, &check.key),
+            })
+            .filter(|check| check.actual != check.expected)
+            .collect();
+        if !failed.is_empty() {
+            let mut problem = Problem::new(ErrorCode::Conflict, "as told");
+            problem.failed = Some(failed);
+            return answer_with(&problem);
+        }
+        let found = |key: &Key| {
+            let entry = self.entries.get(key.as_str());
+            wire::transaction::Found {
+                key: key.clone(),
+                version: entry.map(|(version, _)| *version),
+                value: entry.map(|(_, value)| {
+                    let value = Value::copy_from(value).expect("small");
+                    wire::transaction::Octets::from(value)
+                }),
+            }
+        };
+        let reads = reads.iter().map(found).collect();
+        self.transactions += 1;
+        let is_torn = self
+            .torn_every
+            .is_some_and(|every| self.transactions.is_multiple_of(every));
+        let mut versions = BTreeMap::new();
+        for (at, write) in writes.iter().enumerate() {
+            let key = write.key();
+            if is_torn && at + 1 == writes.len() {
+                // It says that it has written it.
+                versions.extend(
+                    write
+                        .value()
+                        .and(version(self, key))
+                        .map(|v| (key.clone(), v)),
+                );
+                continue;
+            }
+            match write.value() {
+                Some(value) => {
+                    let version = self.write(key.as_str(), value.as_bytes().to_vec());
+                    versions.insert(key.clone(), version);
+                }
+                None => drop(self.entries.remove(key.as_str())),
+            }
+        }
+        let committed = wire::transaction::Committed {
+            id: request.id.unwrap_or(TransactionId(0)),
+            outcome: wire::transaction::Decision::Committed,
+            versions,
+            reads: Some(reads),
+        };
+        let body = minicbor_serde::to_vec(&committed).expect("CBOR");
+        ResponseTemplate::new(200).set_body_raw(body, wire::transaction::CBOR_CONTENT_TYPE)
     }
 
     fn on_key(&mut self, method: &str, key: &Key, request: &Request) -> ResponseTemplate {
@@ -208,10 +305,7 @@ impl State {
     fn precondition_failed(&self, key: &str) -> ResponseTemplate {
         let mut problem = Problem::new(ErrorCode::PreconditionFailed, "as told");
         problem.current_version = Some(self.entries.get(key).map(|(version, _)| *version));
-        ResponseTemplate::new(412).set_body_raw(
-            serde_json::to_vec(&problem).expect("JSON"),
-            trandb_common::PROBLEM_CONTENT_TYPE,
-        )
+        answer_with(&problem)
     }
 
     fn list(&self, request: &Request) -> ResponseTemplate {
@@ -246,9 +340,12 @@ fn etag(answer: ResponseTemplate, version: Version) -> ResponseTemplate {
 }
 
 fn problem(code: ErrorCode) -> ResponseTemplate {
-    let problem = Problem::new(code, "as told");
+    answer_with(&Problem::new(code, "as told"))
+}
+
+pub(crate) fn answer_with(problem: &Problem) -> ResponseTemplate {
     ResponseTemplate::new(problem.status).set_body_raw(
-        serde_json::to_vec(&problem).expect("JSON"),
+        serde_json::to_vec(problem).expect("JSON"),
         trandb_common::PROBLEM_CONTENT_TYPE,
     )
 }

@@ -2,6 +2,7 @@
 //! (`fake.rs`): the rank rule keeps the real one out of reach here, and no real one fails on
 //! demand. The command against the real server is among the integration tests of the workspace.
 
+mod bank;
 mod exit_codes;
 mod export;
 mod fake;
@@ -10,4 +11,5 @@ mod keys;
 mod output;
 mod run;
 mod terminal;
+mod txn;
 mod usage;

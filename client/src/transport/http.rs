@@ -38,6 +38,16 @@ pub(crate) struct HttpOptions {
 }
 
 impl HttpTransport {
+    /// A transport with a pool of connections of its own, for whoever wraps it into another one;
+    /// else the builder makes it. `connect_timeout` is the longest time to establish a connection.
+    ///
+    /// # Errors
+    ///
+    /// When the system's settings allow no HTTP client.
+    pub fn with_connect_timeout(connect_timeout: Duration) -> Result<Self, Error> {
+        Self::new(&HttpOptions { connect_timeout })
+    }
+
     pub(crate) fn new(options: &HttpOptions) -> Result<Self, Error> {
         #[cfg(feature = "tls")]
         choose_cryptography();
@@ -88,8 +98,8 @@ fn to_reqwest(
         .map_err(TransportError::not_sent)?;
     let mut request = reqwest::Request::new(parts.method, url);
     *request.headers_mut() = parts.headers;
-    if request.method() == Method::PUT {
-        // A value of no bytes is one all the same; the library would announce no body.
+    if matches!(*request.method(), Method::PUT | Method::POST) {
+        // A body of no bytes is one all the same; the library would announce none.
         let length = HeaderValue::from(body.len());
         request.headers_mut().insert(CONTENT_LENGTH, length);
         *request.body_mut() = Some(body.into());

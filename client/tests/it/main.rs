@@ -12,3 +12,4 @@ mod scripted;
 mod story;
 mod tcp_server;
 mod tower_transport;
+mod transactions;

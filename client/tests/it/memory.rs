@@ -34,6 +34,7 @@ mod memory {
                     let key = path::decode_key(segment).expect("a legal key");
                     database.serve(key, &request)
                 }
+                None if target == "/transactions" => database.commit(request.body()),
                 None => database.list(request.uri().query().unwrap_or("")),
             })
         }
@@ -69,6 +70,58 @@ mod memory {
                     None => refuse(&Problem::new(ErrorCode::KeyNotFound, "no value")),
                 },
             }
+        }
+
+        fn commit(&mut self, body: &[u8]) -> Response<Bytes> {
+            let request: wire::transaction::Request =
+                minicbor_serde::from_slice(body).expect("CBOR");
+            let transaction = request.check().expect("a legal transaction");
+            let now = |key: &Key| self.values.get(key).map(|(version, _)| *version);
+            let operations = transaction.operations();
+            let failed: Vec<_> = operations
+                .checks
+                .iter()
+                .filter(|check| now(&check.key) != check.version)
+                .map(|check| wire::transaction::FailedCheck {
+                    key: check.key.clone(),
+                    expected: check.version,
+                    actual: now(&check.key),
+                })
+                .collect();
+            if !failed.is_empty() {
+                let mut problem = Problem::new(ErrorCode::Conflict, "another version");
+                problem.failed = Some(failed);
+                return refuse(&problem);
+            }
+            let reads = operations.reads.iter().map(|key| wire::transaction::Found {
+                key: key.clone(),
+                version: now(key),
+                value: self.values.get(key).map(|(_, value)| {
+                    trandb_common::Value::copy_from(value).expect("legal").into()
+                }),
+            });
+            let reads = Some(reads.collect());
+            let mut versions = BTreeMap::new();
+            for write in &operations.writes {
+                self.writes += 1;
+                let version = Version { epoch: 1, counter: self.writes };
+                match write.value() {
+                    Some(value) => {
+                        let entry = (version, value.clone().into_bytes());
+                        self.values.insert(write.key().clone(), entry);
+                        versions.insert(write.key().clone(), version);
+                    }
+                    None => drop(self.values.remove(write.key())),
+                }
+            }
+            let answer = wire::transaction::Committed {
+                id: request.id.unwrap_or(trandb_common::TransactionId(0)),
+                outcome: wire::transaction::Decision::Committed,
+                versions,
+                reads,
+            };
+            let body = minicbor_serde::to_vec(&answer).expect("CBOR");
+            self::answer(StatusCode::OK, None, body.into())
         }
 
         fn list(&self, query: &str) -> Response<Bytes> {

@@ -11,6 +11,7 @@ pub(super) fn scripts() -> Vec<Script> {
         Script::new("legal-keys", legal()),
         Script::new("routes", routes()),
         Script::new("operation", operation()),
+        Script::new("request-ids", request_ids()),
     ]
 }
 
@@ -107,9 +108,45 @@ fn operation() -> Vec<Request> {
         requests.push(Request::put(target, "x").about("only GET"));
         requests.push(Request::new("OPTIONS", target).about("only GET"));
     }
-    requests.push(Request::get("/readyz?verbose").about("a query of no meaning yet"));
+    requests.push(Request::get("/readyz?verbose").about("what it depends on"));
+    requests.push(Request::get("/readyz?verbose=1&x=y").about("whatever stands beside it"));
+    requests.push(Request::get("/readyz?x=verbose").about("a query of no meaning"));
     requests.push(Request::get("/livez/").about("another path"));
     requests.push(Request::head("/openapi.json").about("the description"));
     requests.push(Request::delete("/openapi.json").about("only GET"));
+    requests
+}
+
+fn request_ids() -> Vec<Request> {
+    let named = |request: Request| request.header("x-request-id", "0199c2d1-42");
+    let longest = "x".repeat(128);
+    let too_long = "x".repeat(129);
+    let mut requests = vec![
+        named(Request::put("/keys/a", "one")).about("the id comes back with a write"),
+        named(Request::get("/keys/a")).about("with a value"),
+        named(Request::head("/keys/a")).about("with its headers"),
+        named(Request::get("/keys/b")).about("with an error"),
+        named(Request::put("/keys/..", "one")).about("with a refusal"),
+        named(Request::new("POST", "/keys/a")).about("of whatever kind"),
+        named(Request::get("/nowhere")).about("of whatever path"),
+        named(Request::get("/keys")).about("with a listing"),
+        named(Request::get("/livez")).about("with health"),
+        named(Request::delete("/keys/a")).about("with a delete"),
+        named(named(Request::get("/livez"))).about("once"),
+        Request::get("/livez").about("none is made up"),
+    ];
+    for (id, about) in [
+        (longest.as_str(), "as long as may be"),
+        (too_long.as_str(), "too long to come back"),
+        ("", "no id"),
+        ("a b", "nothing that would look strange in a log"),
+        ("\u{e4}", "nor this"),
+    ] {
+        requests.push(
+            Request::get("/livez")
+                .header("x-request-id", id)
+                .about(about),
+        );
+    }
     requests
 }

@@ -2,3 +2,4 @@
 
 mod failover;
 mod single_keys;
+mod transactions;

@@ -1,73 +1,35 @@
-//! The contract's main answers, once over a real network: that the static binary in the image is
-//! the server that the contract suite has tested.
+//! The contract in full, from the image and from the binary in it: the scripts of the contract
+//! suite, with the same records.
 
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::Value;
+use trandb_integration_tests::{
+    contract::{self, Target, assert_recorded},
+    process::Process,
+};
 
-use crate::node::{Node, problem};
+use crate::node::Node;
 
 #[tokio::test]
 #[ignore = "needs Docker and the image: just integration-test"]
-async fn a_value_lives_its_life() {
-    let node = Node::start().await;
-
-    let created = node.put("/keys/greeting", "hello").await;
-    assert_eq!(created.status(), StatusCode::OK);
-    let version = created.headers()["etag"].clone();
-
-    let read = node.get("/keys/greeting").await;
-    assert_eq!(read.status(), StatusCode::OK);
-    assert_eq!(read.headers()["etag"], version);
-    assert_eq!(read.headers()["content-type"], "application/octet-stream");
-    assert_eq!(read.bytes().await.expect("a body"), "hello");
-
-    let head = node
-        .request(Method::HEAD, "/keys/greeting")
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!(head.status(), StatusCode::OK);
-    assert_eq!(head.headers()["content-length"], "5");
-
-    assert_eq!(
-        node.delete("/keys/greeting").await.status(),
-        StatusCode::NO_CONTENT
-    );
-    assert_eq!(
-        node.delete("/keys/greeting").await.status(),
-        StatusCode::NO_CONTENT
-    );
-    let absent = problem(node.get("/keys/greeting").await, StatusCode::NOT_FOUND).await;
-    assert_eq!(absent["code"], "key_not_found");
+async fn the_image_answers_as_recorded() {
+    for script in contract::scripts() {
+        let node = Node::start_with_flags(script.flags).await;
+        let address = node.address().parse().expect("an address");
+        let played = contract::play(&script, &Target::Socket(address)).await;
+        assert_recorded(script.name, &played.transcript);
+    }
 }
 
+/// Without what Docker's network may hide or add.
 #[tokio::test]
-#[ignore = "needs Docker and the image: just integration-test"]
-async fn a_stale_version_changes_nothing() {
-    let node = Node::start().await;
-    let first = node.put("/keys/counter", "1").await.headers()["etag"].clone();
-    assert_eq!(
-        node.put("/keys/counter", "2").await.status(),
-        StatusCode::OK
-    );
-
-    let stale = node
-        .request(Method::PUT, "/keys/counter")
-        .header("if-match", first)
-        .body("3");
-    let refused = stale.send().await.expect("an answer");
-    let refused = problem(refused, StatusCode::PRECONDITION_FAILED).await;
-
-    assert_eq!(refused["code"], "precondition_failed");
-    assert_eq!(refused["outcome"], "not_committed");
-    assert_eq!(
-        node.get("/keys/counter")
-            .await
-            .bytes()
-            .await
-            .expect("a body"),
-        "2"
-    );
+#[ignore = "needs the image's binary: just integration-test"]
+async fn the_release_binary_answers_as_recorded() {
+    for script in contract::scripts() {
+        let process = Process::start_release(script.flags);
+        let played = contract::play(&script, &Target::Socket(process.address())).await;
+        assert_recorded(script.name, &played.transcript);
+    }
 }
 
 #[tokio::test]

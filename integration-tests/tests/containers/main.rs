@@ -1,8 +1,8 @@
 //! The image as its users meet it: `trandb:test` in containers of its own, spoken to over HTTP from
 //! outside.
 //!
-//! Not the contract in full (the contract suite has every answer), only what a container adds to it
-//! or can take away: no flags, no root, nothing to write to, a memory limit, SIGTERM.
+//! The contract in full, and what a container adds to it or can take away: no flags, no root,
+//! nothing to write to, a memory limit, SIGTERM.
 //!
 //! Every test is ignored by a plain `cargo test`, since it needs Docker and the image;
 //! `just integration-test` builds the one and runs the other. Without them a test fails at once and

@@ -36,8 +36,21 @@ impl Node {
         Self::start_with(&[], |_| {}).await
     }
 
+    /// As `docker run trandb:test FLAGS`.
+    pub(crate) async fn start_with_flags(flags: &[&str]) -> Self {
+        Self::start_as(flags, &[], |_| {}).await
+    }
+
     /// The same with variables, and with settings of the container such as its memory limit.
     pub(crate) async fn start_with(
+        variables: &[(&str, &str)],
+        settings: impl Fn(&mut HostConfig) + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_as(&[], variables, settings).await
+    }
+
+    async fn start_as(
+        flags: &[&str],
         variables: &[(&str, &str)],
         settings: impl Fn(&mut HostConfig) + Send + Sync + 'static,
     ) -> Self {
@@ -46,6 +59,7 @@ impl Node {
         let mut request = GenericImage::new(NAME, TAG)
             .with_exposed_port(PORT.tcp())
             .with_wait_for(WaitFor::http(ready))
+            .with_cmd(flags.iter().copied())
             .with_startup_timeout(PATIENCE)
             .with_host_config_modifier(move |config| {
                 publish_on_loopback(config);

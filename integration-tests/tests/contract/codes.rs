@@ -31,14 +31,14 @@ fn reason_for_absence(code: ErrorCode) -> Option<&'static str> {
         | ErrorCode::LockTimeout
         | ErrorCode::Overloaded
         | ErrorCode::NotReady
-        | ErrorCode::MemoryFull => None,
-        ErrorCode::DuplicateKey
+        | ErrorCode::MemoryFull
+        | ErrorCode::DuplicateKey
         | ErrorCode::EmptyTransaction
         | ErrorCode::KeyTooLongInBody
         | ErrorCode::TransactionNotFound
         | ErrorCode::Conflict
         | ErrorCode::TransactionTooLarge
-        | ErrorCode::IdReused => Some("there are no transactions"),
+        | ErrorCode::IdReused => None,
         ErrorCode::ShardUnavailable | ErrorCode::OutcomeUnknown => {
             Some("all shards are in the process that answers")
         }

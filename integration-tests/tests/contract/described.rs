@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use trandb_common::limits::{KEY_BYTES_MAX, LIST_LIMIT_MAX};
 use trandb_integration_tests::{
     contract::FLAGS,
     local::InProcess,
-    wire::{Body, Request},
+    wire::{Answer, Body, Request},
 };
 
 use crate::codes::all_exchanges;
@@ -22,18 +23,24 @@ async fn every_described_operation_is_there_and_no_other() {
     let operations = operations(&description(&server).await);
     assert!(operations.contains_key("/keys/{key}"), "{operations:?}");
     for (path, described) in operations {
-        let target = path.replace("{key}", "k");
-        // GET is described to stand for HEAD.
+        let id = "00000000-0000-4000-8000-000000000000";
+        let target = path.replace("{key}", "k").replace("{id}", id);
         let allowed: BTreeSet<&str> = METHODS
             .into_iter()
-            .filter(|method| {
-                let described_as = if *method == "HEAD" { "GET" } else { method };
-                described.contains_key(described_as)
-            })
+            .filter(|method| described.contains_key(*method))
             .collect();
         for method in METHODS {
             server
                 .ask(&Request::put("/keys/k", "value"))
+                .await
+                .assert_status(200);
+            // So that its status can be asked for.
+            let transaction = format!(r#"{{"id":"{id}","reads":[{{"key":"k"}}]}}"#);
+            server
+                .ask(
+                    &Request::post("/transactions", transaction)
+                        .header("content-type", "application/json"),
+                )
                 .await
                 .assert_status(200);
             let request = Request::new(method, target.as_str()).body(Body::Sized(vec![b'x']));
@@ -56,32 +63,100 @@ async fn every_described_operation_is_there_and_no_other() {
 
 #[tokio::test]
 async fn every_answer_of_the_scripts_is_described() {
-    let operations = operations(&description(&InProcess::new(FLAGS)).await);
-    let mut missing = BTreeSet::new();
+    let description = description(&InProcess::new(FLAGS)).await;
     let mut compared = 0;
     for exchange in all_exchanges().await {
         let (request, status) = (&exchange.request, exchange.answer.status);
         let path = path_of(&request.target);
-        let method = if request.method == "HEAD" {
-            "GET"
-        } else {
-            request.method
-        };
-        let Some(responses) = operations.get(path.as_str()).and_then(|o| o.get(method)) else {
-            assert!(
-                matches!(status, 404 | 405 | 503),
-                "{method} {path} is answered: {status}"
-            );
+        let operation = &description["paths"][&path][request.method.to_lowercase()];
+        let about = format!("{} {path} {status}: {}", request.method, request.about);
+        let is_described = METHODS.contains(&request.method) && operation.is_object();
+        if !is_described {
+            assert!(matches!(status, 404 | 405 | 503), "not described: {about}");
             continue;
-        };
-        let class = format!("{}XX", status / 100);
-        if !(responses.contains(&status.to_string()) || responses.contains(&class)) {
-            missing.insert(format!("{method} {path} {status}"));
         }
+        let described = &operation["responses"][status.to_string()];
+        assert!(!described.is_null(), "not described: {about}");
+        compare(&exchange.answer, described, &about);
         compared += 1;
     }
-    assert!(missing.is_empty(), "not described: {missing:?}");
     assert!(compared > 200, "only {compared} answers compared");
+}
+
+/// Holds an answer against the description of its status.
+fn compare(answer: &Answer, described: &Value, about: &str) {
+    /// Of HTTP itself, not of an operation.
+    const FRAMING: [&str; 3] = ["connection", "content-length", "content-type"];
+    let no_headers = serde_json::Map::new();
+    let headers = described["headers"].as_object().unwrap_or(&no_headers);
+    for (name, header) in headers {
+        let came = answer.header(&name.to_lowercase());
+        assert!(
+            came.is_some() || header["required"] != true,
+            "{name} is missing: {about}"
+        );
+        if let Some(Value::String(always)) = header["schema"].get("const") {
+            assert_eq!(came, Some(always.as_str()), "{name}: {about}");
+        }
+    }
+    for (name, _) in &answer.headers {
+        let is_described = headers.keys().any(|known| known.eq_ignore_ascii_case(name));
+        assert!(
+            is_described || FRAMING.contains(&name.as_str()),
+            "{name} is new: {about}"
+        );
+    }
+    if answer.body.is_empty() {
+        return;
+    }
+    let media_type = answer.header("content-type").expect("a body has a type");
+    let essence = media_type.split(';').next().unwrap_or_default();
+    let content = &described["content"][essence];
+    assert!(!content.is_null(), "{essence} is not described: {about}");
+    if essence == "application/problem+json" {
+        let narrowed = &content["schema"]["allOf"][1];
+        let problem: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        let codes = narrowed["properties"]["code"]["enum"].as_array();
+        assert!(
+            codes.expect("codes").contains(&problem["code"]),
+            "{problem}: {about}"
+        );
+        for field in narrowed["required"].as_array().expect("fields") {
+            let name = field.as_str().expect("a name");
+            assert!(problem.get(name).is_some(), "{name} is missing: {about}");
+        }
+    }
+}
+
+/// They stand in attributes, which take no constants.
+#[tokio::test]
+async fn the_limits_in_the_description_are_those_of_the_contract() {
+    let description = description(&InProcess::new(FLAGS)).await;
+    let schema = |method: &str, path: &str, name: &str| {
+        let parameters = description["paths"][path][method]["parameters"].as_array();
+        let named = |parameter: &&Value| parameter["name"] == name;
+        parameters
+            .expect("parameters")
+            .iter()
+            .find(named)
+            .expect(name)["schema"]
+            .clone()
+    };
+    for method in ["get", "head", "put", "delete"] {
+        assert_eq!(
+            schema(method, "/keys/{key}", "key")["maxLength"],
+            KEY_BYTES_MAX,
+            "{method}"
+        );
+    }
+    for name in ["prefix", "after"] {
+        assert_eq!(
+            schema("get", "/keys", name)["maxLength"],
+            KEY_BYTES_MAX,
+            "{name}"
+        );
+    }
+    assert_eq!(schema("get", "/keys", "limit")["maximum"], LIST_LIMIT_MAX);
 }
 
 #[tokio::test]
@@ -173,7 +248,13 @@ fn operations(description: &Value) -> BTreeMap<String, BTreeMap<String, BTreeSet
 fn path_of(target: &str) -> String {
     let path = target.split('?').next().unwrap_or_default();
     match path.strip_prefix("/keys/") {
-        Some(key) if !key.contains('/') => "/keys/{key}".to_owned(),
+        Some(key) if !key.contains('/') => return "/keys/{key}".to_owned(),
+        _ => {}
+    }
+    let segments: Vec<&str> = path.split('/').collect();
+    match segments.as_slice() {
+        ["", "transactions", _] => "/transactions/{id}".to_owned(),
+        ["", "transactions", _, "abort"] => "/transactions/{id}/abort".to_owned(),
         _ => path.to_owned(),
     }
 }

@@ -92,6 +92,7 @@ pub(crate) async fn at_phase(name: &'static str, phase: Phase) -> Played {
         requests.push(Request::head(target).about("beside keys"));
     }
     requests.push(Request::get("/readyz").about("in words"));
+    requests.push(Request::get("/readyz?verbose").about("with what it depends on"));
     play(&server, name, requests).await
 }
 

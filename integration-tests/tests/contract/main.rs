@@ -1,12 +1,13 @@
 //! The contract of every answer: status, headers and body, as recorded in `recorded/`.
 //!
 //! The same scripts are played to the service without a socket, to the same behind one, and to
-//! the real binary. To change an answer on purpose: run with `INSTA_UPDATE=always` and review the
+//! the real binary; to the release binary and to the image by `tests/containers`. To change an answer on purpose: run with `INSTA_UPDATE=always` and review the
 //! difference of the records.
 
 mod codes;
 mod described;
 mod inside;
+mod schemathesis;
 mod versions;
 
 use trandb_integration_tests::{

@@ -1,5 +1,7 @@
 //! Too many connections, and connections that hold on to something.
 
+use trandb_common::Key;
+use trandb_engine::AttemptId;
 use trandb_integration_tests::{
     eventually,
     local::Served,
@@ -73,4 +75,28 @@ async fn a_client_that_goes_away_gives_its_place_back() {
         served.ask(&Request::get("/livez")).await.status == 200
     })
     .await;
+}
+
+/// A client may say that it has nothing more to ask before it has its answers.
+#[tokio::test]
+async fn a_client_that_has_finished_sending_gets_its_answers() {
+    const ATTEMPT: AttemptId = AttemptId(7);
+    let served = Served::start(&[]).await;
+    let app = &served.server.app;
+    let key = Key::new("a").expect("legal");
+    let (shard, shards) = (app.database().shard_of(&key), app.database().shards());
+    let locked = shards.lock(shard, ATTEMPT, &[], &[key]).await;
+    locked.expect("free");
+    let mut connection = Connection::open(served.address).await;
+    connection
+        .send(Request::put("/keys/a", "value").to_wire())
+        .await;
+    connection.finish_sending().await;
+    eventually("the write waits for its key", async || {
+        app.in_flight().bytes() == 5
+    })
+    .await;
+    shards.unlock(shard, ATTEMPT).await;
+    connection.answer().await.assert_status(200);
+    connection.closed().await;
 }

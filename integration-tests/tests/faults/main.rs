@@ -12,4 +12,5 @@ mod locks;
 mod memory;
 mod shutdown;
 mod startup;
+mod transactions;
 mod values;

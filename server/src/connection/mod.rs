@@ -15,6 +15,7 @@ use std::{
     io,
     pin::{Pin, pin},
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -38,7 +39,7 @@ use self::{
 };
 use crate::{
     App, Body, Config, Shards,
-    http::{Asked, Phase},
+    http::{Answering, Phase},
 };
 
 /// A connection's buffer for what it reads, in bytes: the longest head of a request.
@@ -200,9 +201,12 @@ fn connection<S: Shards>(
     let handling = Handling::default();
     let stream = HeadDeadline::new(Box::pin(stream), handling.clone(), settings.header_timeout);
     let mut io = Coalesce::new(stream, handling.clone());
-    let service = Service(Arc::new(Exchange { app, handling }));
+    let service = Service { app, handling };
     let mut http = http1::Builder::new();
     http.max_buf_size(READ_BUFFER_BYTES_MAX);
+    // Who has finished sending may still read: what was asked is answered. It also keeps hyper from
+    // reading on while a request is handled, which would take a new buffer for every body.
+    http.half_close(true);
     async move {
         let ended = {
             let mut connection = pin!(http.serve_connection(TokioIo::new(&mut io), service));
@@ -246,9 +250,7 @@ async fn told(drain: &mut Option<watch::Receiver<()>>) {
 }
 
 /// The service of one connection.
-struct Service<S>(Arc<Exchange<S>>);
-
-struct Exchange<S> {
+struct Service<S> {
     app: App<S>,
     handling: Handling,
 }
@@ -256,27 +258,42 @@ struct Exchange<S> {
 impl<S: Shards> hyper::service::Service<Request<Incoming>> for Service<S> {
     type Response = Response<Body>;
     type Error = Infallible;
-    /// What is answered at once needs no future of its own, and what is not one of unknown size.
-    type Future = Either<Ready<Answer>, Pin<Box<dyn Future<Output = Answer> + Send>>>;
+    /// What is answered at once needs no box.
+    type Future = Either<Ready<Answer>, Exchange>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let Exchange { app, handling } = &*self.0;
+        let Self { app, handling } = self;
         handling.head_not_awaited();
         if let Some(answer) = app.handle_now(&request) {
             return Either::Left(ready(Ok(answer)));
         }
         handling.set(true);
-        let asked = Asked::of(request.map(|body| Receiving::new(body, handling.clone())));
-        let exchange = Arc::clone(&self.0);
-        Either::Right(Box::pin(async move {
-            let answer = exchange.app.answer(asked).await;
-            exchange.handling.set(false);
-            Ok(answer)
-        }))
+        let request = request.map(|body| Receiving::new(body, handling.clone()));
+        Either::Right(Exchange {
+            answering: app.handle(request),
+            handling: handling.clone(),
+        })
     }
 }
 
 type Answer = Result<Response<Body>, Infallible>;
+
+/// A request that is being answered on a connection.
+struct Exchange {
+    answering: Answering,
+    handling: Handling,
+}
+
+impl Future for Exchange {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.answering).poll(cx).map(|answer| {
+            self.handling.set(false);
+            Ok(answer)
+        })
+    }
+}
 
 fn spawn_connection(
     connection: impl Future<Output = hyper::Result<()>> + Send + 'static,

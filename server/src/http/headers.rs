@@ -6,7 +6,7 @@
 use std::str;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use trandb_common::{ErrorCode, Version};
+use trandb_common::{ErrorCode, TransactionId, Version};
 use trandb_engine::{Condition, Tags};
 
 use super::problem::Rejection;
@@ -19,6 +19,30 @@ pub(super) fn etag(version: Version) -> HeaderValue {
     room[begin] = b'"';
     // Hexadecimal digits are always a legal header.
     HeaderValue::from_bytes(&room[begin..]).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// By this name a client finds its request again.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id of a request that is returned, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// The id that a client gave its request, if it is one that may stand in a log: visible ASCII, not
+/// too long.
+///
+/// In a box, since it is large and most requests have none.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<Box<HeaderValue>> {
+    let id = headers.get(REQUEST_ID)?;
+    let is_short = (1..=REQUEST_ID_BYTES_MAX).contains(&id.len());
+    let may_be_returned = is_short && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    may_be_returned.then(|| Box::new(id.clone()))
+}
+
+/// Gives the id of a request back with its answer.
+pub(super) fn return_request_id(id: Option<Box<HeaderValue>>, headers: &mut HeaderMap) {
+    if let Some(id) = id {
+        headers.insert(REQUEST_ID, *id);
+    }
 }
 
 /// The condition of a request on a key.
@@ -46,16 +70,55 @@ pub(super) fn condition(headers: &HeaderMap) -> Result<Condition, Rejection> {
     Ok(condition)
 }
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The id under which a PUT or DELETE may be sent again.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<TransactionId>, Rejection> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    // Quoted, as RFC 8941 writes strings, or bare.
+    let text = str::from_utf8(value.as_bytes())
+        .unwrap_or_default()
+        .trim_ascii();
+    let bare = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .unwrap_or(text);
+    match (bare.parse(), values.next()) {
+        (Ok(id), None) => Ok(Some(id)),
+        _ => Err(invalid(
+            &IDEMPOTENCY_KEY,
+            "is one UUID, such as 0199c2f4-5d1e-7c3a-9a41-2f60c1f0a7d2",
+        )),
+    }
+}
+
+/// The condition of a write with an id, as a check of one version.
+///
+/// # Errors
+///
+/// Conditions that ask for one of several versions, or for any.
+#[expect(
+    clippy::option_option,
+    reason = "no condition, no value and a version are three conditions"
+)]
+pub(super) fn single_version(condition: Condition) -> Result<Option<Option<Version>>, Rejection> {
+    match (condition.if_match, condition.if_none_match) {
+        (None, None) => Ok(None),
+        (None, Some(Tags::Any)) => Ok(Some(None)),
+        (Some(Tags::Of(versions)), None) if versions.len() == 1 => Ok(Some(Some(versions[0]))),
+        _ => Err(invalid(
+            &IDEMPOTENCY_KEY,
+            "goes together with If-Match of one version, or with If-None-Match: *",
+        )),
+    }
+}
+
 /// Refuses a PUT or DELETE that asks for more than is done for it.
 pub(super) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), Rejection> {
-    const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
     for (name, value) in headers {
-        if name == IDEMPOTENCY_KEY {
-            return Err(invalid(
-                name,
-                "is not supported by this version: a re-send would be run twice",
-            ));
-        }
         if name == header::CONTENT_RANGE {
             return Err(invalid(
                 name,
@@ -234,6 +297,21 @@ mod tests {
             assert_eq!(if_match(value), None, "{value:?}");
         }
         assert!(parse_condition(Some(b"\"\xff\""), None).is_none());
+    }
+
+    #[test]
+    fn only_ids_that_are_short_and_visible_are_returned() {
+        let returned = |id: &[u8]| {
+            let id = HeaderValue::from_bytes(id).expect("a legal header");
+            let headers = HeaderMap::from_iter([(REQUEST_ID, id)]);
+            request_id(&headers).is_some()
+        };
+        assert!(returned(b"0199c2d1-0000-7000-8000-000000000001"));
+        assert!(returned(&[b'x'; REQUEST_ID_BYTES_MAX]));
+        assert!(!returned(&[b'x'; REQUEST_ID_BYTES_MAX + 1]));
+        for id in [&b""[..], b"a b", b"a\tb", b"\xc3\xa4"] {
+            assert!(!returned(id), "{}", id.escape_ascii());
+        }
     }
 
     #[test]

@@ -7,11 +7,11 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPECT, X_CONTENT_TYPE_OPTIONS},
     request,
 };
-use trandb_common::{ErrorCode, Key, Version, path};
-use trandb_engine::{Condition, Found};
+use trandb_common::{ErrorCode, Key, Problem, TransactionId, Version, path};
+use trandb_engine::{Check, Condition, Found, Write};
 
-use super::{Body, Inner, RequestBody, headers, problem::Rejection, upload};
-use crate::{Shards, database};
+use super::{Body, BoxedAnswer, Inner, RequestBody, headers, problem::Rejection, refused, upload};
+use crate::{Shards, database, transactions};
 
 /// What a key takes.
 pub(super) const METHODS: &str = "GET, HEAD, PUT, DELETE";
@@ -22,9 +22,10 @@ pub(super) enum Asked {
     Head(Target),
     Put {
         target: Result<Target, Rejection>,
+        id: Option<TransactionId>,
         expects_continue: bool,
     },
-    Delete(Target),
+    Delete(Target, Option<TransactionId>),
     Nothing(Rejection),
 }
 
@@ -39,33 +40,47 @@ fn try_ask(segment: &str, head: &request::Parts) -> Result<Asked, Rejection> {
     match head.method {
         Method::GET => Ok(Asked::Get(target()?)),
         Method::HEAD => Ok(Asked::Head(target()?)),
-        Method::PUT => Ok(Asked::Put {
-            target: target().and_then(|target| supported().map(|()| target)),
-            expects_continue: head.headers.contains_key(EXPECT),
-        }),
-        Method::DELETE => supported().and_then(|()| Ok(Asked::Delete(target()?))),
+        Method::PUT => {
+            let checked = || {
+                supported()?;
+                Ok((target()?, headers::idempotency_key(&head.headers)?))
+            };
+            let (target, id) = match checked() {
+                Ok((target, id)) => (Ok(target), id),
+                Err(rejection) => (Err(rejection), None),
+            };
+            Ok(Asked::Put {
+                target,
+                id,
+                expects_continue: head.headers.contains_key(EXPECT),
+            })
+        }
+        Method::DELETE => {
+            supported()?;
+            let id = headers::idempotency_key(&head.headers)?;
+            Ok(Asked::Delete(target()?, id))
+        }
         _ => Err(Rejection::method_not_allowed(METHODS)),
     }
 }
 
 /// Does what is asked.
-pub(super) async fn answer<S: Shards, B: RequestBody>(
-    inner: &Inner<S>,
+pub(super) fn answer<S: Shards, B: RequestBody>(
+    inner: Arc<Inner<S>>,
     asked: Asked,
     body: B,
-) -> Result<Response<Body>, Rejection> {
+) -> BoxedAnswer {
     match asked {
-        Asked::Get(target) => get(inner, target, false).await,
-        Asked::Head(target) => get(inner, target, true).await,
+        Asked::Get(target) => Box::pin(get(inner, target, false)),
+        Asked::Head(target) => Box::pin(get(inner, target, true)),
         Asked::Put {
             target,
+            id,
             expects_continue,
-        } => {
-            // In a box of its own, since it is large and everything would carry its room along.
-            Box::pin(put(inner, target, expects_continue, body)).await
-        }
-        Asked::Delete(target) => delete(inner, target).await,
-        Asked::Nothing(rejection) => Err(rejection),
+        } => Box::pin(put(inner, target, id, expects_continue, body)),
+        Asked::Delete(target, None) => Box::pin(delete(inner, target)),
+        Asked::Delete(target, Some(id)) => Box::pin(delete_once(inner, target, id)),
+        Asked::Nothing(rejection) => refused(rejection),
     }
 }
 
@@ -108,30 +123,35 @@ fn checked(segment: &str, uri: &Uri, headers: &HeaderMap) -> Result<Target, Reje
 #[utoipa::path(
     get, path = "/keys/{key}", tag = "keys", operation_id = "get",
     summary = "Read a value",
-    description = "A HEAD request is answered with the same headers and no body.",
     params(
-        ("key" = String, Path, description = "1 to 1,024 bytes of UTF-8, percent-encoded"),
+        ("key" = String, Path, min_length = 1, max_length = 1024,
+            pattern = r"^([^.]|\.[^.]|\.\.[\s\S])",
+            description = "1 to 1,024 bytes of UTF-8, percent-encoded; not `.`, not `..`"),
         ("If-None-Match" = Option<String>, Header, description = "Versions that are known already"),
         ("If-Match" = Option<String>, Header, description = "Versions that are wanted"),
     ),
     responses(
         (status = 200, description = "The value", content_type = "application/octet-stream",
-            body = Vec<u8>, headers(("ETag" = String, description = "The value's version"))),
-        (status = 304, description = "The value has one of the versions of If-None-Match"),
-        (status = "4XX", description = "Refused: invalid_key, invalid_utf8, invalid_header, \
-            invalid_query, key_not_found, precondition_failed, key_too_long",
-            content_type = "application/problem+json", body = trandb_common::Problem),
-        (status = 503, description = "lock_timeout, overloaded or not_ready",
-            content_type = "application/problem+json", body = trandb_common::Problem),
+            body = Vec<u8>,
+            headers(
+                ("ETag" = String, description = "The value's version"),
+                ("Cache-Control" = String, description = "`no-store`"),
+                ("X-Content-Type-Options" = String, description = "`nosniff`"),
+            )),
+        (status = 304, description = "The value has one of the versions of If-None-Match",
+            headers(
+                ("ETag" = String, description = "The value's version"),
+                ("Cache-Control" = String, description = "`no-store`"),
+            )),
     ),
 )]
 async fn get<S: Shards>(
-    inner: &Inner<S>,
+    inner: Arc<Inner<S>>,
     Target { key, condition }: Target,
     head_only: bool,
 ) -> Result<Response<Body>, Rejection> {
     let found = inner.database.get(&key).await?;
-    answer_read(inner, &key, found, &condition, head_only)
+    answer_read(&inner, &key, found, &condition, head_only)
 }
 
 fn answer_read<S>(
@@ -180,29 +200,29 @@ fn answer_read<S>(
 #[utoipa::path(
     put, path = "/keys/{key}", tag = "keys", operation_id = "put",
     summary = "Write a value",
+    description = "With a UUID as Idempotency-Key it may be sent again and happens once; then the \
+        condition is If-Match of one version, or If-None-Match: *.",
     request_body(content = Vec<u8>, content_type = "application/octet-stream",
         description = "0 to 4,194,304 bytes, kept as they are"),
     params(
-        ("key" = String, Path, description = "1 to 1,024 bytes of UTF-8, percent-encoded"),
+        ("key" = String, Path, min_length = 1, max_length = 1024,
+            pattern = r"^([^.]|\.[^.]|\.\.[\s\S])",
+            description = "1 to 1,024 bytes of UTF-8, percent-encoded; not `.`, not `..`"),
         ("If-Match" = Option<String>, Header, description = "Write only over one of these versions"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: write only a key without a value"),
     ),
     responses(
         (status = 200, description = "The value was written",
-            headers(("ETag" = String, description = "The value's version"))),
-        (status = "4XX", description = "Refused, nothing was written: invalid_key, invalid_utf8, \
-            invalid_header, invalid_query, malformed_body, request_timeout, precondition_failed, \
-            value_too_large, key_too_long, unsupported_media_type",
-            content_type = "application/problem+json", body = trandb_common::Problem),
-        (status = 503, description = "lock_timeout, overloaded or not_ready; nothing was written",
-            content_type = "application/problem+json", body = trandb_common::Problem),
-        (status = 507, description = "memory_full; nothing was written",
-            content_type = "application/problem+json", body = trandb_common::Problem),
+            headers(
+                ("ETag" = String, description = "The value's version"),
+                ("Cache-Control" = String, description = "`no-store`"),
+            )),
     ),
 )]
 async fn put<S: Shards, B: RequestBody>(
-    inner: &Inner<S>,
+    inner: Arc<Inner<S>>,
     target: Result<Target, Rejection>,
+    id: Option<TransactionId>,
     expects_continue: bool,
     mut body: B,
 ) -> Result<Response<Body>, Rejection> {
@@ -222,36 +242,89 @@ async fn put<S: Shards, B: RequestBody>(
             return Err(rejection);
         }
     };
-    let version = inner.database.put(key, upload.value, condition).await?;
+    let version = match id {
+        None => inner.database.put(key, upload.value, condition).await?,
+        Some(id) => {
+            let value = upload.value;
+            let write = Write::Put {
+                key: key.clone(),
+                value,
+            };
+            // In a box: a PUT that names no id should not carry its room along.
+            let committed = Box::pin(once(&inner, id, key, condition, write)).await?;
+            let version = committed.versions.into_iter().flatten().next();
+            let promised = true;
+            version.ok_or(transactions::Error::Unknown { id, promised })?
+        }
+    };
     Ok(versioned(StatusCode::OK, version, Body::empty()))
 }
 
 #[utoipa::path(
     delete, path = "/keys/{key}", tag = "keys", operation_id = "delete",
     summary = "Take a value away",
+    description = "With a UUID as Idempotency-Key it may be sent again and happens once; then the \
+        condition is If-Match of one version, or If-None-Match: *.",
     params(
-        ("key" = String, Path, description = "1 to 1,024 bytes of UTF-8, percent-encoded"),
+        ("key" = String, Path, min_length = 1, max_length = 1024,
+            pattern = r"^([^.]|\.[^.]|\.\.[\s\S])",
+            description = "1 to 1,024 bytes of UTF-8, percent-encoded; not `.`, not `..`"),
         ("If-Match" = Option<String>, Header, description = "Delete only one of these versions"),
         ("If-None-Match" = Option<String>, Header, description = "Delete none of these versions"),
     ),
     responses(
         (status = 204, description = "The key has no value, whether it had one before or not"),
-        (status = "4XX", description = "Refused, nothing was changed: invalid_key, invalid_utf8, \
-            invalid_header, invalid_query, precondition_failed, key_too_long, \
-            unsupported_media_type",
-            content_type = "application/problem+json", body = trandb_common::Problem),
-        (status = 503, description = "lock_timeout or not_ready; nothing was changed",
-            content_type = "application/problem+json", body = trandb_common::Problem),
     ),
 )]
 async fn delete<S: Shards>(
-    inner: &Inner<S>,
+    inner: Arc<Inner<S>>,
     Target { key, condition }: Target,
 ) -> Result<Response<Body>, Rejection> {
     inner.database.delete(key, condition).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
+}
+
+async fn delete_once<S: Shards>(
+    inner: Arc<Inner<S>>,
+    Target { key, condition }: Target,
+    id: TransactionId,
+) -> Result<Response<Body>, Rejection> {
+    let write = Write::Delete { key: key.clone() };
+    once(&inner, id, key, condition, write).await?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+/// A write that happens once, however often it is sent under its id.
+async fn once<S: Shards>(
+    inner: &Inner<S>,
+    id: TransactionId,
+    key: Key,
+    condition: Condition,
+    write: Write,
+) -> Result<transactions::Committed, Rejection> {
+    let check = headers::single_version(condition)?.map(|version| Check {
+        key: key.clone(),
+        version,
+    });
+    let asked = super::transactions::single(id, check, write)?;
+    let failed = match inner.database.transact(asked).await {
+        Ok(committed) => return Ok(committed),
+        Err(transactions::Error::Conflict(failed)) => failed,
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(failed) = failed.first() {
+        return Err(database::Error::PreconditionFailed(failed.actual).into());
+    }
+    let found = inner.database.get(&key).await?;
+    let detail = "A request with this Idempotency-Key did not happen, and will not. Send this one \
+                  under a new key.";
+    Err(Problem::new(ErrorCode::PreconditionFailed, detail)
+        .with_current_version(found.map(|found| found.version))
+        .into())
 }
 
 /// What every answer that names a version has, with room for it. No cache may keep it.

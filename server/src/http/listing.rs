@@ -27,16 +27,16 @@ use crate::{Shards, shards::Listing};
         written or deleted while pages are fetched may be listed or not; one that is there all \
         the time is listed exactly once.",
     params(
-        ("prefix" = Option<String>, Query, description = "Only keys that start with this"),
-        ("after" = Option<String>, Query, description = "Only keys behind this one: `next` of the page before"),
+        ("prefix" = Option<String>, Query, max_length = 1024,
+            description = "Only keys that start with this; up to 1,024 bytes"),
+        ("after" = Option<String>, Query, min_length = 1, max_length = 1024,
+            pattern = r"^([^.]|\.[^.]|\.\.[\s\S])",
+            description = "Only keys behind this one: `next` of the page before"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Keys in a page, 100 unless told"),
     ),
     responses(
-        (status = 200, description = "A page", body = ListPage),
-        (status = 400, description = "invalid_query",
-            content_type = "application/problem+json", body = trandb_common::Problem),
-        (status = 503, description = "lock_timeout, overloaded or not_ready",
-            content_type = "application/problem+json", body = trandb_common::Problem),
+        (status = 200, description = "A page", body = ListPage,
+            headers(("Cache-Control" = String, description = "`no-store`"))),
     ),
 )]
 pub(super) async fn list<S: Shards>(

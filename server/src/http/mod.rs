@@ -1,6 +1,6 @@
 //! The HTTP service, without sockets: [`App`].
 //!
-//! `/keys/{key}` is answered here without axum's router, which would cost a tenth of the
+//! `/keys/{key}` and `/transactions` are answered here without axum's router, which would cost a tenth of the
 //! throughput of small reads and has nothing to add: the raw path must be split before it is
 //! decoded anyway. Everything else goes through axum.
 //!
@@ -15,11 +15,12 @@ mod listing;
 pub mod openapi;
 mod operation;
 mod problem;
+mod transactions;
 mod upload;
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::{
         Arc,
@@ -30,7 +31,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, request};
+use http::{HeaderValue, Method, Request, Response, request};
 use trandb_common::{ErrorCode, Problem, path, wire::Limits};
 
 pub use self::body::{Body, BoxError};
@@ -134,55 +135,76 @@ impl<S: Shards> App<S> {
         }
         let segment = key_segment(request.uri().path())?;
         let answer = keys::get_now(inner, segment, request)?;
-        Some(answer.unwrap_or_else(Rejection::into_response))
+        let mut answer = answer.unwrap_or_else(Rejection::into_response);
+        let id = headers::request_id(request.headers());
+        headers::return_request_id(id, answer.headers_mut());
+        Some(answer)
     }
 
     /// Answers one request.
-    pub async fn handle<B: RequestBody>(&self, request: Request<B>) -> Response<Body> {
-        self.answer(Asked::of(request)).await
-    }
-
-    pub(crate) async fn answer<B: RequestBody>(&self, asked: Asked<B>) -> Response<Body> {
-        let inner = &*self.inner;
-        match asked.what {
-            What::Rest(head) => self.answer_rest(*head).await,
-            What::Key(_) if inner.is_past(Phase::Draining) => draining().into_response(),
-            What::Key(key) => keys::answer(inner, key, asked.body)
-                .await
-                .unwrap_or_else(Rejection::into_response),
-        }
-    }
-
-    /// Everything but single keys. No path here takes a body yet, so none is passed on.
-    async fn answer_rest(&self, head: request::Parts) -> Response<Body> {
-        let request = Request::from_parts(head, axum::body::Body::empty());
-        match tower_service::Service::call(&mut self.rest.clone(), request).await {
-            Ok(response) => response.map(Body::from),
-            Err(never) => match never {},
-        }
-    }
-}
-
-/// A request of which everything but the body has been looked at.
-pub(crate) struct Asked<B> {
-    what: What,
-    body: B,
-}
-
-enum What {
-    Key(keys::Asked),
-    /// In a box, since it is large and not many are.
-    Rest(Box<request::Parts>),
-}
-
-impl<B> Asked<B> {
-    pub(crate) fn of(request: Request<B>) -> Self {
+    pub fn handle<B: RequestBody>(&self, request: Request<B>) -> Answering {
         let (head, body) = request.into_parts();
-        let what = match key_segment(head.uri.path()) {
-            Some(segment) => What::Key(keys::ask(segment, &head)),
-            None => What::Rest(Box::new(head)),
-        };
-        Self { what, body }
+        let request_id = headers::request_id(&head.headers);
+        Answering {
+            answer: self.answer(head, body),
+            request_id,
+        }
+    }
+
+    fn answer<B: RequestBody>(&self, head: request::Parts, body: B) -> BoxedAnswer {
+        let inner = Arc::clone(&self.inner);
+        let is_draining = inner.is_past(Phase::Draining);
+        if let Some(segment) = key_segment(head.uri.path()) {
+            if is_draining {
+                return refused(draining());
+            }
+            keys::answer(inner, keys::ask(segment, &head), body)
+        } else if let Some(asked) = transactions::ask(&head) {
+            if is_draining {
+                return refused(draining());
+            }
+            transactions::answer(inner, asked, body)
+        } else {
+            self.answer_rest(head)
+        }
+    }
+
+    /// Everything but keys and transactions. No path here takes a body, so none is passed on.
+    fn answer_rest(&self, head: request::Parts) -> BoxedAnswer {
+        let request = Request::from_parts(head, axum::body::Body::empty());
+        let answer = tower_service::Service::call(&mut self.rest.clone(), request);
+        Box::pin(async {
+            match answer.await {
+                Ok(response) => Ok(response.map(Body::from)),
+                Err(never) => match never {},
+            }
+        })
+    }
+}
+
+/// What answers a request.
+///
+/// In a box of its own, with what is asked and not with the whole head. Futures of several layers,
+/// each with room for all that those below were given, come to more than a KiB for a PUT, and an
+/// allocation of that size costs ten times as much as a smaller one.
+type BoxedAnswer = Pin<Box<dyn Future<Output = Result<Response<Body>, Rejection>> + Send>>;
+
+/// A request that is being answered: a future of the response.
+#[must_use = "nothing is answered until it is polled"]
+pub struct Answering {
+    answer: BoxedAnswer,
+    request_id: Option<Box<HeaderValue>>,
+}
+
+impl Future for Answering {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.answer.as_mut().poll(cx).map(|answer| {
+            let mut response = answer.unwrap_or_else(Rejection::into_response);
+            headers::return_request_id(self.request_id.take(), response.headers_mut());
+            response
+        })
     }
 }
 
@@ -205,6 +227,10 @@ fn draining() -> Rejection {
          or again when it has been started anew.",
     )
     .into()
+}
+
+fn refused(rejection: Rejection) -> BoxedAnswer {
+    Box::pin(ready(Err(rejection)))
 }
 
 /// For whoever calls the service as tower does: tests, and clients in the same process.

@@ -1,6 +1,6 @@
 //! What operators and tools ask: health, limits, the description of the interface.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -10,7 +10,10 @@ use axum::{
     routing::{MethodRouter, get},
 };
 use http::{Method, Uri};
-use trandb_common::{ErrorCode, path, wire::Limits};
+use trandb_common::{
+    ErrorCode, Problem, path,
+    wire::{Limits, cluster::ClusterStatus},
+};
 
 use super::{Inner, Phase, draining, listing, openapi, problem::Rejection};
 use crate::Shards;
@@ -22,6 +25,7 @@ pub(super) fn router<S: Shards>(inner: Arc<Inner<S>>) -> Router {
         .route("/livez", only_get(get(livez)))
         .route("/readyz", only_get(get(readyz)))
         .route("/limits", only_get(get(limits)))
+        .route("/cluster", only_get(get(cluster)))
         .route("/openapi.json", only_get(get(openapi::document)))
         .fallback(route_not_found)
         .layer(middleware::from_fn_with_state(
@@ -51,7 +55,7 @@ async fn refuse_when_draining<S: Shards>(
     request: Request,
     next: Next,
 ) -> Response {
-    let health = matches!(request.uri().path(), "/livez" | "/readyz");
+    let health = matches!(request.uri().path(), "/livez" | "/readyz" | "/cluster");
     if inner.is_past(Phase::Draining) && !health && request.method() != Method::OPTIONS {
         return draining().into();
     }
@@ -71,17 +75,62 @@ pub(super) async fn livez() -> &'static str {
 #[utoipa::path(
     get, path = "/readyz", tag = "operation", operation_id = "readyz",
     summary = "Should requests be sent here",
+    params(("verbose" = Option<String>, Query, description = "List the checks, whatever its value")),
     responses(
         (status = 200, description = "Yes", content_type = "text/plain", body = String),
-        (status = 503, description = "not_ready: the server is about to end",
-            content_type = "application/problem+json", body = trandb_common::Problem),
     ),
 )]
-pub(super) async fn readyz<S: Shards>(State(inner): State<Arc<Inner<S>>>) -> Response {
-    if inner.is_past(Phase::Leaving) {
-        draining().into()
-    } else {
-        "ok\n".into_response()
+pub(super) async fn readyz<S: Shards>(State(inner): State<Arc<Inner<S>>>, uri: Uri) -> Response {
+    let parameters = uri.query().unwrap_or_default().split('&');
+    let mut names = parameters.map(|pair| pair.split('=').next().unwrap_or_default());
+    let verbose = names.any(|name| name == "verbose");
+    let serving = !inner.is_past(Phase::Leaving);
+    let cluster = inner.database.shards().cluster();
+    let mut checks = vec![Check {
+        name: "serving",
+        holds: serving,
+    }];
+    if cluster.clustered {
+        checks.push(Check {
+            name: "cluster",
+            holds: cluster.ready,
+        });
+    }
+    let refusal = || if serving { not_joined() } else { draining() };
+    match (checks.iter().all(|check| check.holds), verbose) {
+        (true, false) => "ok\n".into_response(),
+        (true, true) => {
+            let checks = checks.iter().map(|check| format!("{check}\n"));
+            checks.collect::<String>().into_response()
+        }
+        (false, false) => refusal().into(),
+        (false, true) => {
+            let checks: Vec<_> = checks.iter().map(Check::to_string).collect();
+            let checks = format!("Checks: {}.", checks.join(", "));
+            refusal().with_detail(&checks).into()
+        }
+    }
+}
+
+fn not_joined() -> Rejection {
+    Problem::new(
+        ErrorCode::NotReady,
+        "The node has not found its cluster, or is not yet a voter in all of its groups: see \
+         /cluster.",
+    )
+    .into()
+}
+
+/// Something without which no requests should be sent here.
+struct Check {
+    name: &'static str,
+    holds: bool,
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = if self.holds { "ok" } else { "failed" };
+        write!(f, "{}: {found}", self.name)
     }
 }
 
@@ -90,10 +139,19 @@ pub(super) async fn readyz<S: Shards>(State(inner): State<Arc<Inner<S>>>) -> Res
     summary = "The limits of this server",
     responses(
         (status = 200, description = "All limits", body = Limits),
-        (status = 503, description = "not_ready: the server is about to end",
-            content_type = "application/problem+json", body = trandb_common::Problem),
     ),
 )]
 pub(super) async fn limits<S: Shards>(State(inner): State<Arc<Inner<S>>>) -> Json<Limits> {
     Json(inner.settings.limits.clone())
+}
+
+#[utoipa::path(
+    get, path = "/cluster", tag = "operation", operation_id = "cluster",
+    summary = "The cluster, as this node sees it",
+    responses(
+        (status = 200, description = "Members and replicas", body = ClusterStatus),
+    ),
+)]
+pub(super) async fn cluster<S: Shards>(State(inner): State<Arc<Inner<S>>>) -> Json<ClusterStatus> {
+    Json(inner.database.shards().cluster())
 }

@@ -31,6 +31,13 @@ impl Rejection {
         }
     }
 
+    /// Adds a sentence to what happened here.
+    pub(super) fn with_detail(mut self, sentence: &str) -> Self {
+        self.problem.detail.push(' ');
+        self.problem.detail.push_str(sentence);
+        self
+    }
+
     /// The answer.
     pub(super) fn into_response(self) -> Response<Body> {
         let Self { problem, allow } = self;
@@ -132,6 +139,16 @@ impl From<database::Error> for Rejection {
                 (problem.limit, problem.actual) = (Some(limit), Some(used));
                 problem.into()
             }
+            database::Error::ShardUnavailable => Self::new(
+                ErrorCode::ShardUnavailable,
+                "The key's shard cannot be reached, or not enough of it. Nothing was changed. Try \
+                 again.",
+            ),
+            database::Error::Unknown => Self::new(
+                ErrorCode::OutcomeUnknown,
+                "The write may or may not have happened, and may happen yet. Read the key. A write \
+                 with an Idempotency-Key may be sent again.",
+            ),
             database::Error::PreconditionFailed(current) => Problem::new(
                 ErrorCode::PreconditionFailed,
                 match current {

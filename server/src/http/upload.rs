@@ -42,7 +42,13 @@ pub(super) async fn read<B: RequestBody>(
     let deadline = Instant::now() + time;
 
     // A small body has mostly arrived with its head, as one piece.
-    let first = next_piece(body, deadline).await?.unwrap_or_default();
+    let Some(first) = next_piece(body, deadline).await? else {
+        // A body that has ended must not be asked again.
+        return Ok(Upload {
+            value: Value::default(),
+            _permit: permit,
+        });
+    };
     take(&mut permit, &first)?;
     if announced == Some(first.len() as u64) {
         return Ok(Upload {
@@ -87,7 +93,7 @@ pub(super) async fn discard<B: RequestBody>(mut body: B) {
     }
 }
 
-fn take(permit: &mut Permit, piece: &Bytes) -> Result<(), Rejection> {
+pub(super) fn take(permit: &mut Permit, piece: &Bytes) -> Result<(), Rejection> {
     if permit.grow(piece.len() as u64) {
         Ok(())
     } else {
@@ -96,7 +102,7 @@ fn take(permit: &mut Permit, piece: &Bytes) -> Result<(), Rejection> {
 }
 
 /// The next bytes of the body, none at its end.
-async fn next_piece<B: RequestBody>(
+pub(super) async fn next_piece<B: RequestBody>(
     body: &mut B,
     deadline: Instant,
 ) -> Result<Option<Bytes>, Rejection> {
@@ -140,4 +146,27 @@ fn cut_off(error: &super::BoxError) -> Rejection {
         ErrorCode::MalformedBody,
         format!("The body ended early or is not well formed ({error}). Nothing was changed."),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{StreamExt as _, stream};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    /// Unlike hyper's, many bodies panic when they are polled after their end.
+    #[tokio::test]
+    async fn a_body_without_a_byte_is_read_to_its_end_and_no_further() {
+        let nothing = stream::unfold((), |()| async { None::<(Result<_, Infallible>, ())> });
+        let mut body = StreamBody::new(Box::pin(
+            nothing.map(|frame| frame.map(Frame::<Bytes>::data)),
+        ));
+        let in_flight = InFlight::new(0);
+        let upload = read(&mut body, &in_flight, Duration::from_secs(1)).await;
+        assert!(upload.expect("read").value.is_empty());
+    }
 }

@@ -202,7 +202,8 @@ impl<'a> History<'a> {
                 let twin = self.writes_of(key, write.value).any(|other| {
                     other.is_last && other.version.is_none() && !self.failed(other.transaction)
                 });
-                if write.version.is_none() && twin {
+                // Absences cannot be told apart; the search copes with them.
+                if write.version.is_none() && twin && !write.value.is_nil() {
                     return Err(Unusable {
                         id: transaction.id,
                         reason: format!(

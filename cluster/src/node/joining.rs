@@ -1,0 +1,197 @@
+//! How a node becomes a member: asks around, as its [`Candidate`](crate::founding::Candidate) says,
+//! and answers others that do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    founding::{Answer, Founding, Next, Nonce, Question},
+    group::{Group as _, ProposeError},
+    identity::{GroupId, NodeId},
+    peer::network::Network,
+    system::{Command, Register, Reply},
+    transport::{Address, Refusal, Request, Transport as _},
+};
+
+use super::{
+    EPOCH, Inner,
+    forward::{decode, encode},
+};
+
+/// Between two rounds of questions.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// How long an answer may take: who is silent for longer counts as silent.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+
+/// How many nodes are asked to register, each one where the one before says.
+const REGISTER_TRIES: usize = 4;
+
+/// Until this node is a member, or stops.
+pub(super) async fn run<N: Network>(inner: Arc<Inner<N>>) {
+    while !inner.is_stopping() {
+        let mut next = ask_all(&inner).await;
+        if let Next::Propose { founding, to } = next {
+            next = propose(&inner, founding, to).await;
+        }
+        if let Next::Join { at, supersedes } = next {
+            next = register(&inner, at, supersedes).await;
+        }
+        if let Next::Member { founding, node, .. } = next {
+            if let Err(error) = inner.become_member(&founding, node).await {
+                tracing::error!(%error, "cannot take part in the cluster");
+            }
+            return;
+        }
+        sleep(ROUND).await;
+    }
+}
+
+fn fresh<N: Network>(inner: &Inner<N>) -> Nonce {
+    Nonce((inner.config.random)())
+}
+
+async fn ask<N: Network>(inner: &Inner<N>, at: &str, question: &Question) -> Option<Answer> {
+    let to = Address {
+        node: NodeId::NOBODY,
+        at: at.to_owned(),
+    };
+    let request = Request {
+        group: GroupId::BOOTSTRAP,
+        epoch: EPOCH,
+        body: encode(question),
+    };
+    let answer = inner.peers.call(&to, request, Instant::now() + ANSWER_MAX);
+    match answer.await {
+        Ok(answer) => decode(&answer),
+        Err(error) => {
+            tracing::debug!(at, %error, "no answer");
+            None
+        }
+    }
+}
+
+/// One round.
+async fn ask_all<N: Network>(inner: &Inner<N>) -> Next {
+    let (round, question, others) = {
+        let mut candidate = inner.candidate();
+        let (round, question) = candidate.begin_round();
+        (round, question, candidate.others())
+    };
+    let mut all: BTreeSet<String> = inner.config.seeds.iter().cloned().collect();
+    all.extend(others);
+    let asked = all.into_iter().map(|at| {
+        let question = &question;
+        async move {
+            let answer = ask(inner, &at, question).await;
+            (at, answer)
+        }
+    });
+    let answers: BTreeMap<String, Option<Answer>> = join_all(asked).await.into_iter().collect();
+    inner.candidate().end_round(round, &answers, fresh(inner))
+}
+
+async fn propose<N: Network>(
+    inner: &Inner<N>,
+    founding: Founding,
+    to: Vec<(String, Nonce)>,
+) -> Next {
+    let cluster = founding.cluster;
+    let asked = to.into_iter().map(|(at, nonce)| {
+        let founding = founding.clone();
+        async move {
+            let question = Question::Pledge {
+                to: nonce,
+                founding,
+            };
+            (nonce, ask(inner, &at, &question).await)
+        }
+    });
+    let answers = join_all(asked).await;
+    let mut candidate = inner.candidate();
+    for (nonce, answer) in answers {
+        let pledged = match answer {
+            Some(Answer::Pledged) => true,
+            Some(Answer::Declined) => false,
+            // Not heard: asked again.
+            _ => continue,
+        };
+        let next = candidate.pledged(cluster, nonce, pledged, fresh(inner));
+        if matches!(next, Next::Member { .. }) {
+            return next;
+        }
+    }
+    Next::Ask
+}
+
+async fn register<N: Network>(inner: &Inner<N>, mut at: String, mut supersedes: NodeId) -> Next {
+    let nonce = inner.candidate().nonce();
+    for _ in 0..REGISTER_TRIES {
+        let question = Question::Register(Register {
+            nonce,
+            supersedes,
+            description: inner.config.description.clone(),
+        });
+        match ask(inner, &at, &question).await {
+            Some(Answer::Welcome { node, founding }) => {
+                return inner.candidate().welcomed(nonce, node, founding);
+            }
+            Some(Answer::Outdated(occupant)) => supersedes = occupant,
+            Some(Answer::Elsewhere(leader)) => at = leader,
+            Some(Answer::Refused) => {
+                let slot = &inner.config.description.slot;
+                tracing::warn!(slot, "the cluster has no place for this node's name");
+                return Next::Ask;
+            }
+            _ => return Next::Ask,
+        }
+    }
+    Next::Ask
+}
+
+impl<N: Network> Inner<N> {
+    pub(super) async fn answer_question(&self, body: &[u8]) -> Result<Bytes, Refusal> {
+        let answer = match decode(body).ok_or(Refusal::Unreadable)? {
+            Question::Who { slot, doomed, .. } => {
+                let occupant = self.occupant_of(&slot);
+                self.candidate().who(&slot, doomed, occupant)
+            }
+            Question::Pledge { to, founding } => self.candidate().pledge(to, founding),
+            Question::Register(register) => self.answer_register(register).await,
+        };
+        Ok(encode(&answer))
+    }
+
+    fn occupant_of(&self, slot: &str) -> Option<NodeId> {
+        let groups = self.groups.get()?;
+        let occupant = |map: &crate::system::System| map.slots().get(slot).map(|one| one.node);
+        groups.system.read_with(occupant)
+    }
+
+    async fn answer_register(&self, register: Register) -> Answer {
+        let Some(groups) = self.groups.get() else {
+            return Answer::TryAgain;
+        };
+        let deadline = Instant::now() + ANSWER_MAX;
+        let registered = groups.system.propose(Command::Register(register), deadline);
+        match registered.await {
+            Ok(Reply::Registered(node)) => Answer::Welcome {
+                node,
+                founding: groups.system.read_with(|map| map.founding().clone()),
+            },
+            Ok(Reply::Outdated(occupant)) => Answer::Outdated(occupant),
+            Ok(Reply::UnknownSlot | Reply::Illegal) => Answer::Refused,
+            Err(ProposeError::NotLeader {
+                leader: Some(leader),
+            }) => Answer::Elsewhere(leader.at),
+            Ok(Reply::Noted) | Err(_) => Answer::TryAgain,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Situations that seeds seldom meet.
+
+use std::time::Duration;
+
+use super::{
+    super::plan::Fault,
+    run::{NodesPlan, Outcome, run},
+    seeds::command,
+};
+
+/// How many seeds each has.
+const SEEDS: std::ops::Range<u64> = 1..3;
+
+fn holds(plan: &NodesPlan) -> Outcome {
+    let outcome = run(plan);
+    if let Some(violation) = &outcome.violation {
+        panic!(
+            "{plan:#?}\n{violation}\n\nin a scenario, {}",
+            command(plan.seed)
+        );
+    }
+    outcome
+}
+
+#[test]
+fn nodes_found_a_cluster_by_themselves_and_every_one_serves_every_key() {
+    for seed in SEEDS {
+        let outcome = holds(&NodesPlan::calm(seed));
+        let counts = &outcome.counts;
+        assert_eq!(counts.members, 3, "{counts:?}");
+        assert!(counts.written > 100 && counts.read > 80, "{counts:?}");
+        assert!(counts.listed > 10, "{counts:?}");
+        assert_eq!((counts.refused, counts.unknown), (0, 0), "{counts:?}");
+        assert_eq!(outcome.last_written.len(), 3, "at every node");
+    }
+}
+
+#[test]
+fn one_node_alone_founds_a_cluster() {
+    for seed in SEEDS {
+        let plan = NodesPlan {
+            hosts: 1,
+            ..NodesPlan::calm(seed)
+        };
+        let counts = holds(&plan).counts;
+        assert!(counts.written > 30, "{counts:?}");
+        assert_eq!((counts.members, counts.refused), (1, 0), "{counts:?}");
+    }
+}
+
+#[test]
+fn five_nodes_found_a_cluster() {
+    let plan = NodesPlan {
+        hosts: 5,
+        ..NodesPlan::calm(1)
+    };
+    assert_eq!(holds(&plan).counts.members, 5);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_of_nodes() {
+    for seed in [1_001, 1_002] {
+        let plan = NodesPlan::of(seed);
+        assert_eq!(run(&plan), run(&plan), "seed {seed}");
+    }
+}
+
+/// One after the other, so that at the end none is left that was there at the beginning.
+#[test]
+fn every_node_comes_back_as_another_while_clients_go_on() {
+    for seed in SEEDS {
+        let crash = |host: usize| {
+            let fault = Fault::Crash { host, back_ms: 100 };
+            (host as u64 * 4_000, fault)
+        };
+        let plan = NodesPlan {
+            faults: (1..=3).map(crash).collect(),
+            peace_ms: 17_000,
+            ..NodesPlan::calm(seed)
+        };
+        let outcome = holds(&plan);
+        let counts = &outcome.counts;
+        assert_eq!((counts.crashes, counts.members), (3, 6), "{counts:?}");
+        for (host, last) in &outcome.last_written {
+            let late = Duration::from_millis(16_500);
+            assert!(*last > late, "host {host} writes until the end: {last:?}");
+        }
+    }
+}
+
+/// The log that the newcomer needs is dropped already.
+#[test]
+fn a_node_that_comes_back_late_gets_snapshots() {
+    for seed in SEEDS {
+        let fault = Fault::Crash {
+            host: 2,
+            back_ms: 3_000,
+        };
+        let plan = NodesPlan {
+            faults: vec![(3_000, fault)],
+            log_much_bytes: 4_000,
+            pause_ms: 10,
+            peace_ms: 9_000,
+            ..NodesPlan::calm(seed)
+        };
+        let counts = holds(&plan).counts;
+        assert_eq!((counts.crashes, counts.members), (1, 4), "{counts:?}");
+    }
+}
+
+/// It has clients, which see nothing old and change nothing; afterwards it goes on.
+#[test]
+fn a_node_that_is_cut_off_refuses() {
+    for seed in SEEDS {
+        let plan = NodesPlan {
+            faults: vec![
+                (3_000, Fault::IsolateLeader),
+                (8_000, Fault::Heal),
+                (10_000, Fault::Isolate { host: 1 }),
+                (13_000, Fault::Heal),
+            ],
+            peace_ms: 15_000,
+            ..NodesPlan::calm(seed)
+        };
+        let outcome = holds(&plan);
+        let counts = &outcome.counts;
+        assert!(counts.refused > 0, "{counts:?}");
+        assert_eq!(counts.members, 3, "{counts:?}");
+        for (host, last) in &outcome.last_written {
+            let late = Duration::from_millis(14_500);
+            assert!(*last > late, "host {host} writes again: {last:?}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_stops_as_planned_hands_over() {
+    for host in 1..=3 {
+        let plan = NodesPlan {
+            stops: Some((3_000, host)),
+            peace_ms: 7_000,
+            ..NodesPlan::calm(host as u64)
+        };
+        let outcome = holds(&plan);
+        let counts = &outcome.counts;
+        assert_eq!(counts.members, 4, "{counts:?}");
+        let others = outcome.last_written.iter().filter(|(at, _)| **at != host);
+        for (other, last) in others {
+            let late = Duration::from_millis(6_500);
+            assert!(*last > late, "host {other} goes on: {last:?}");
+        }
+    }
+}
+
+/// Processes end again and again while they try to found.
+#[test]
+fn founders_that_end_meanwhile_still_found_one_cluster() {
+    for seed in 1..9 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let crash = |n: u64| {
+            let fault = Fault::Crash {
+                host: rng.usize(1..=3),
+                back_ms: rng.u64(1..200),
+            };
+            (20 + n * 150 + rng.u64(..150), fault)
+        };
+        let plan = NodesPlan {
+            faults: (0..6).map(crash).collect(),
+            crashes_founders: true,
+            peace_ms: 4_000,
+            ..NodesPlan::calm(seed)
+        };
+        holds(&plan);
+    }
+}

@@ -1,0 +1,106 @@
+//! The answer of `GET /cluster`: how one node sees its cluster. Another node may see it differently
+//! for a moment; about votes the shards' own leaders are right.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A node's view of itself and of its cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClusterStatus {
+    /// Whether there is a cluster at all. A server that runs alone says `false`, and nothing below
+    /// means anything.
+    pub clustered: bool,
+    /// Whether this node is a voter in all of its groups, and each of them has a leader.
+    pub ready: bool,
+    /// The cluster's name: 32 hexadecimal digits, made when it was founded; `null` as long as this
+    /// node looks for it.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub cluster: Option<String>,
+    /// This node's number in the cluster: a new one each time it is started.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub node: Option<u64>,
+    /// Grows with every change of the members.
+    pub map_version: u64,
+    /// The members, by name.
+    pub members: Vec<MemberStatus>,
+    /// This node's replicas: the group that keeps the members first, then one for each shard.
+    pub groups: Vec<GroupStatus>,
+}
+
+/// A place in the cluster and who is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MemberStatus {
+    /// The place: `--name`.
+    pub name: String,
+    /// The number of the process that is there.
+    pub node: u64,
+    /// Where clients reach it.
+    pub address: String,
+    /// Where other nodes reach it.
+    pub peer_address: String,
+    /// What it shares its fate with; empty if nobody has said.
+    pub zone: String,
+    /// Whether it runs, as far as it has said so.
+    pub state: MemberState,
+    /// How many groups it leads, as this node believes.
+    pub leads: usize,
+}
+
+/// Whether a member runs, as far as it has said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum MemberState {
+    /// It has joined.
+    Up,
+    /// It has ended as planned.
+    Left,
+}
+
+/// One of a node's replicas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct GroupStatus {
+    /// The shard that it replicates; `null`: the group that keeps the members.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub shard: Option<u16>,
+    /// Grows with every forced recovery.
+    pub epoch: u64,
+    /// What the replica does.
+    pub role: ReplicaRole,
+    /// The latest term of a leader that it has heard of.
+    pub term: u64,
+    /// The node that leads, as this one believes; `null`: nobody.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub leader: Option<u64>,
+    /// The nodes that vote.
+    pub voters: Vec<u64>,
+    /// Whether the voters are just being changed.
+    pub changing: bool,
+    /// How many entries of its log it has not applied.
+    pub lag: u64,
+    /// At the leader: how many entries each of the others lacks; `null`: all of them.
+    pub lagging: BTreeMap<u64, Option<u64>>,
+    /// Whether it votes, a leader is there, and the voters are not being changed.
+    pub ready: bool,
+}
+
+/// What a replica does in its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum ReplicaRole {
+    /// Receives entries, and has no vote.
+    Learner,
+    /// Has a vote.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Orders the commands.
+    Leader,
+    /// Has ended.
+    Stopped,
+}

@@ -1,0 +1,5 @@
+//! Hands libFuzzer's bytes on to [`trandb_fuzz::transaction_body`], where what must hold is said.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trandb_fuzz::transaction_body(data));

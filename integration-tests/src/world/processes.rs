@@ -1,0 +1,183 @@
+//! A cluster of real processes: clients over sockets to all of its nodes, one of which fails in the
+//! middle.
+//!
+//! Nothing repeats here; the history is the evidence. One node fails at a time, and the next only
+//! when all are ready again: what a majority has acknowledged must not be lost by that. What is
+//! drawn for the inside of a service (its limits, its seam) does not reach these processes.
+
+use std::{cell::RefCell, time::Duration};
+
+use tokio::{
+    runtime::Runtime,
+    time::{Instant, sleep},
+};
+use trandb_client::HttpTransport;
+
+use super::{
+    End, Quiet, Run,
+    play::{Watch, ask_for_outcomes, client, look, look_at_all, play_clients},
+    real::{Sockets, hurried},
+};
+use crate::{
+    PATIENCE,
+    cluster::Cluster,
+    faults::{network::Network, seam::SeamFaults},
+    process::Signal,
+    recorder::{Actor, Answered, By},
+    scenario::{Scenario, Setup},
+};
+
+/// A cluster that scenarios are run on, one after another.
+pub struct Stand {
+    runtime: Runtime,
+    cluster: RefCell<Cluster>,
+}
+
+impl Stand {
+    /// Starts a cluster of so many nodes.
+    pub fn start(nodes: usize) -> Self {
+        let runtime = Runtime::new().expect("the system has threads");
+        let cluster = RefCell::new(runtime.block_on(Cluster::start(nodes)));
+        Self { runtime, cluster }
+    }
+}
+
+/// What happens to one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    Nothing,
+    /// It is killed, and started anew after a while.
+    Kill,
+    /// It stands still for a while, and then goes on as if no time had passed.
+    Pause,
+    /// It ends as planned, and is started anew.
+    Stop,
+}
+
+/// The scenario as far as it concerns such a cluster.
+#[must_use]
+pub fn adapted(scenario: Scenario) -> Scenario {
+    /// An election takes longer than a call of a scenario over sockets.
+    const TIMEOUT_MS: u64 = 3_000;
+    let mut scenario = hurried(scenario);
+    for client in &mut scenario.schedule.clients {
+        client.timeout_ms = TIMEOUT_MS;
+        for (number, step) in client.steps.iter_mut().enumerate() {
+            // So that the calls meet the failure, and what comes after it.
+            step.think_ms = if number % 4 == 0 { 60 } else { 2 };
+        }
+    }
+    scenario.setup = Setup::ample(scenario.setup.shards, scenario.setup.epoch);
+    scenario.disturbances.clear();
+    scenario.seam = SeamFaults::default();
+    scenario
+}
+
+/// Runs a scenario on the cluster of `stand`.
+pub fn run_on_processes(stand: &Stand, scenario: &Scenario) -> Run {
+    let watch = Watch::begin();
+    let mut cluster = stand.cluster.borrow_mut();
+    let end = stand.runtime.block_on(play(&mut cluster, scenario, &watch));
+    Run::new(scenario, &watch, End::Quiet(end))
+}
+
+async fn play(cluster: &mut Cluster, scenario: &Scenario, watch: &Watch) -> Quiet {
+    let endpoints = cluster.endpoints();
+    let clients = play_clients(watch, scenario, &endpoints, sockets(), |_| ());
+    let ((), ()) = tokio::join!(clients, fail(cluster, scenario, watch));
+    cluster.ready().await;
+    audit(cluster, scenario, watch).await
+}
+
+fn sockets() -> Sockets {
+    let http = HttpTransport::with_connect_timeout(Duration::from_secs(2));
+    Sockets(http.expect("an HTTP client"))
+}
+
+async fn fail(cluster: &mut Cluster, scenario: &Scenario, watch: &Watch) {
+    let mut rng = scenario.seed.rng("failure of a node");
+    let kinds = [
+        Failure::Nothing,
+        Failure::Kill,
+        Failure::Kill,
+        Failure::Pause,
+        Failure::Pause,
+        Failure::Stop,
+    ];
+    let failure = *rng.choice(&kinds).expect("there are kinds");
+    let node = rng.usize(..cluster.len());
+    let after = Duration::from_millis(rng.u64(..200));
+    let pause = Duration::from_millis(rng.u64(..1_500));
+    if failure == Failure::Nothing {
+        return;
+    }
+    sleep(after).await;
+    watch.tally.count(match failure {
+        Failure::Nothing => "nothing",
+        Failure::Kill => "node killed",
+        Failure::Pause => "node paused",
+        Failure::Stop => "node stopped",
+    });
+    let what = format_args!("{failure:?} of node {node} for {pause:?}");
+    watch.trace.line("fault", what);
+    match failure {
+        Failure::Nothing => {}
+        Failure::Kill => {
+            cluster.kill(node);
+            sleep(pause).await;
+            cluster.start_member(node);
+        }
+        Failure::Pause => {
+            cluster.signal(node, Signal::SIGSTOP);
+            sleep(pause).await;
+            cluster.signal(node, Signal::SIGCONT);
+        }
+        Failure::Stop => {
+            let status = cluster.stop(node).await;
+            assert!(
+                status.success(),
+                "a planned stop: {status}: {}",
+                cluster.log()
+            );
+            cluster.start_member(node);
+        }
+    }
+    watch
+        .trace
+        .line("fault", format_args!("{failure:?} is over"));
+}
+
+/// Looks at what is there when all is well again, and then takes it away.
+async fn audit(cluster: &Cluster, scenario: &Scenario, watch: &Watch) -> Quiet {
+    let Watch {
+        recorder,
+        tally,
+        trace,
+    } = watch;
+    let network = Network::new(sockets(), recorder.clone(), tally.clone(), trace.clone());
+    let (by, line) = (By::Auditor, network.line(By::Auditor));
+    let client = client(
+        scenario.seed,
+        usize::MAX,
+        10_000,
+        &cluster.endpoints(),
+        line.clone(),
+    );
+    let mut auditor = Actor::new(client, line, by, recorder.clone(), tally.clone());
+    let mut quiet = Quiet::default();
+    // What coordinators that are gone have left locked is resolved after some seconds.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match look_at_all(&mut auditor, scenario).await {
+            Answered::Values(_) => break,
+            other if Instant::now() > deadline => {
+                quiet.complaints.push(format!("all keys together: {other}"));
+                break;
+            }
+            _ => sleep(Duration::from_millis(200)).await,
+        }
+    }
+    ask_for_outcomes(&mut auditor, recorder).await;
+    look(&mut auditor, scenario, &mut quiet).await;
+    quiet
+}
