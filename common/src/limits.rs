@@ -37,6 +37,10 @@ pub const OUTCOME_RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 /// about ten seconds, so that a shard takes part in some 26,000 transactions a second with others.
 pub const ATTEMPTS_MAX: usize = 262_144;
 
+/// Most acknowledged transactions that wait to be told to one shard: those beyond expire by
+/// themselves, after [`OUTCOME_KEPT`].
+pub const ACKNOWLEDGED_WAITING_MAX: usize = 4096;
+
 /// Keys in a page of a listing when the request does not say.
 pub const LIST_LIMIT_DEFAULT: usize = 100;
 

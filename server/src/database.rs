@@ -12,7 +12,7 @@ use trandb_engine::{Command, Condition, Found, Read, Reply, ShardId, route};
 use crate::{
     shards::{Listing, ShardError, Shards},
     sync::{Instant, timeout_at},
-    transactions::Source,
+    transactions::{Acknowledged, Source},
 };
 
 /// Why a request has no answer. Only after [`Unknown`](Self::Unknown) may anything have changed.
@@ -51,6 +51,7 @@ impl From<ShardError> for Error {
 pub struct Database<S> {
     shards: Arc<S>,
     source: Arc<Source>,
+    acknowledged: Acknowledged,
 }
 
 impl<S: Shards> Database<S> {
@@ -59,6 +60,7 @@ impl<S: Shards> Database<S> {
         Self {
             shards: Arc::new(shards),
             source: Arc::new(source),
+            acknowledged: Acknowledged::default(),
         }
     }
 
@@ -77,6 +79,10 @@ impl<S: Shards> Database<S> {
 
     pub(crate) fn source_shared(&self) -> &Arc<Source> {
         &self.source
+    }
+
+    pub(crate) fn acknowledged(&self) -> &Acknowledged {
+        &self.acknowledged
     }
 
     /// Where `key` is.

@@ -82,7 +82,7 @@ impl SeamFaults {
         if swarm.has() {
             faults.decline_percent = faults.decline_percent.max(20);
             faults.unavailable_percent = *rng.choice(&[0, 1, 5]).unwrap_or(&0);
-            faults.unheard_percent = *rng.choice(&[0, 1, 3]).unwrap_or(&0);
+            faults.unheard_percent = *rng.choice(&[0, 3, 15]).unwrap_or(&0);
         }
         faults
     }

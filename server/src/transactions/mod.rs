@@ -15,6 +15,7 @@
 //!
 //! Tests: `tests/transactions`; under load, faults and chance in the integration tests.
 
+mod acknowledged;
 mod drive;
 mod source;
 mod sweep;
@@ -32,7 +33,7 @@ use trandb_engine::{
 };
 
 use self::drive::{Begun, Told};
-pub use self::source::Source;
+pub use self::{acknowledged::Acknowledged, source::Source};
 use crate::{
     Database, Shards,
     shards::{ShardError, all},
@@ -205,7 +206,7 @@ impl<S: Shards> Database<S> {
     /// Takes note that the clients of these transactions need not be told their outcomes again.
     /// With each stands the key that it wrote first (else checked first, else read first).
     ///
-    /// A shard that is busy is not waited for: then its outcomes expire by themselves.
+    /// A shard that cannot be told at once is told by the next [`sweep`](Self::sweep).
     pub fn acknowledge(&self, transactions: Vec<(TransactionId, Key)>) {
         let mut homes: BTreeMap<ShardId, Vec<TransactionId>> = BTreeMap::new();
         for (id, key) in transactions {
@@ -214,10 +215,12 @@ impl<S: Shards> Database<S> {
         for (home, acknowledged) in homes {
             let forget = Command::Forget(Forget {
                 finalized: Vec::new(),
-                acknowledged,
+                acknowledged: acknowledged.clone(),
                 now: self.source().now(),
             });
-            let _ = self.shards().try_execute(home, &forget);
+            if self.shards().try_execute(home, &forget).is_none() {
+                self.acknowledged().keep(home, &acknowledged);
+            }
         }
     }
 }

@@ -6,8 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
-use trandb_common::limits::LOCK_WAIT_MAX;
-use trandb_engine::{Command, Forget, LogTime, Resolver};
+use trandb_common::{TransactionId, limits::LOCK_WAIT_MAX};
+use trandb_engine::{Command, Forget, LogTime, Resolver, ShardId};
 
 use super::drive;
 use crate::{
@@ -36,22 +36,35 @@ impl<S: Shards> Database<S> {
         }
     }
 
-    /// One round over all shards that this process [tends](Shards::tends). A shard that is too busy is left to the next.
+    /// One round over all shards: each is told what clients have acknowledged, and those that this
+    /// process [tends](Shards::tends) are looked at. A shard that is too busy is left to the next.
     pub async fn sweep(&self) {
-        for shard in all(self.shards().count()).filter(|shard| self.shards().tends(*shard)) {
-            let _ = self.sweep_shard(shard).await;
+        for shard in all(self.shards().count()) {
+            let acknowledged = self.acknowledged().take(shard);
+            let tends = self.shards().tends(shard);
+            if tends || !acknowledged.is_empty() {
+                let _ = self.sweep_shard(shard, acknowledged, tends).await;
+            }
         }
     }
 
-    async fn sweep_shard(&self, shard: trandb_engine::ShardId) -> Result<(), ShardError> {
+    async fn sweep_shard(
+        &self,
+        shard: ShardId,
+        acknowledged: Vec<TransactionId>,
+        tends: bool,
+    ) -> Result<(), ShardError> {
         let deadline = Instant::now() + LOCK_WAIT_MAX;
         let now = self.source().now();
         let tick = Command::Forget(Forget {
             finalized: Vec::new(),
-            acknowledged: Vec::new(),
+            acknowledged,
             now,
         });
         let _ = self.shards().execute(shard, &tick, deadline).await?;
+        if !tends {
+            return Ok(());
+        }
         let since = LogTime(now.0.saturating_sub(IN_DOUBT_AFTER_MS));
         let left = self
             .shards()

@@ -338,6 +338,20 @@ async fn an_outcome_is_kept_ten_minutes() {
     assert_ne!(later.versions, first.versions, "it is run as a new one");
 }
 
+/// Shards that do nothing at once, as those of a cluster, are told by the next sweep.
+#[tokio::test(start_paused = true)]
+async fn an_acknowledged_outcome_is_kept_no_longer() {
+    let world = World::new();
+    let committed = world.0.transact(everywhere("new")).await;
+    committed.expect("nothing is in the way");
+    world.0.acknowledge(vec![(ID, key("a", 0))]);
+    let status = async || world.0.transaction_status(ID).await.expect("not occupied");
+    assert_eq!(status().await, Some(Status::Committed));
+    // Its attempts are remembered for some seconds more, as those of every transaction.
+    world.live_on(20).await;
+    assert_eq!(status().await, None);
+}
+
 /// The home's part is what does not fit any more, when the others are prepared.
 #[tokio::test(start_paused = true)]
 async fn memory_that_runs_out_in_the_middle_is_given_back() {
