@@ -115,6 +115,16 @@ pub enum Refusal {
     ShuttingDown,
 }
 
+impl Refusal {
+    /// Whether a person has to put something right. All else is met whenever nodes come and go.
+    pub fn is_misconfiguration(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongVersion { .. } | Self::WrongCluster { .. } | Self::SameNode
+        )
+    }
+}
+
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {

@@ -1,12 +1,55 @@
-//! A cluster of real binaries on the loopback address.
+//! A cluster of real nodes: [`Nodes`], whatever they run in, and [`Cluster`], whose nodes are
+//! processes on the loopback address.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    future::Future,
+    net::{SocketAddr, TcpListener},
+};
 
 use crate::{
     eventually,
     process::{Process, Signal},
     wire::{self, Request},
 };
+
+/// What happens to one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It is killed, and started anew after a while.
+    Kill,
+    /// It stands still for a while, and then goes on as if no time had passed.
+    Pause,
+    /// It ends as planned, and is started anew.
+    Stop,
+    /// The other nodes and it do not reach each other for a while; clients reach all of them.
+    Cut,
+}
+
+/// The nodes of a cluster, and what can happen to them.
+pub trait Nodes {
+    /// What can happen to one of them; what is named twice happens twice as often.
+    fn failures(&self) -> &'static [Failure];
+
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where clients reach them, as URLs.
+    fn endpoints(&self) -> Vec<String>;
+
+    /// Lets it happen to the node of this place.
+    fn fail(&mut self, number: usize, failure: Failure) -> impl Future<Output = ()>;
+
+    /// Ends it.
+    fn recover(&mut self, number: usize, failure: Failure) -> impl Future<Output = ()>;
+
+    /// Waits until every node is ready.
+    fn ready(&mut self) -> impl Future<Output = ()>;
+}
 
 /// Some servers that are one cluster. They are killed with this value.
 #[derive(Debug)]
@@ -63,24 +106,6 @@ impl Cluster {
         cluster
     }
 
-    /// How many places it has.
-    pub fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
-    /// Where clients reach its nodes, as URLs.
-    pub fn endpoints(&self) -> Vec<String> {
-        let members = self.members.iter();
-        members
-            .map(|member| format!("http://{}", member.address))
-            .collect()
-    }
-
     /// Where clients reach this node.
     pub fn address(&self, number: usize) -> SocketAddr {
         self.members[number].address
@@ -117,6 +142,13 @@ impl Cluster {
         process.exit().await
     }
 
+    /// Waits until a node ends by itself: how it did, and what it has logged.
+    pub async fn ended(&mut self, number: usize) -> (std::process::ExitStatus, String) {
+        let mut process = self.members[number].process.take().expect("it runs");
+        let status = process.exit().await;
+        (status, process.log())
+    }
+
     /// Waits until every node is ready; starts those that are not there.
     pub async fn ready(&mut self) {
         for number in 0..self.members.len() {
@@ -134,6 +166,55 @@ impl Cluster {
     pub fn log(&self) -> String {
         let processes = self.members.iter().filter_map(|m| m.process.as_ref());
         processes.map(Process::log).collect()
+    }
+}
+
+impl Nodes for Cluster {
+    fn failures(&self) -> &'static [Failure] {
+        const KINDS: &[Failure] = &[
+            Failure::Kill,
+            Failure::Kill,
+            Failure::Pause,
+            Failure::Pause,
+            Failure::Stop,
+        ];
+        KINDS
+    }
+
+    fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        let members = self.members.iter();
+        members
+            .map(|member| format!("http://{}", member.address))
+            .collect()
+    }
+
+    async fn fail(&mut self, number: usize, failure: Failure) {
+        match failure {
+            Failure::Kill => self.kill(number),
+            Failure::Pause => self.signal(number, Signal::SIGSTOP),
+            Failure::Stop => {
+                let status = self.stop(number).await;
+                let log = self.log();
+                assert!(status.success(), "a planned stop: {status}: {log}");
+            }
+            Failure::Cut => unreachable!("processes of one host always reach each other"),
+        }
+    }
+
+    async fn recover(&mut self, number: usize, failure: Failure) {
+        match failure {
+            Failure::Kill | Failure::Stop => self.start_member(number),
+            Failure::Pause => self.signal(number, Signal::SIGCONT),
+            Failure::Cut => unreachable!("it never happens"),
+        }
+    }
+
+    async fn ready(&mut self) {
+        Self::ready(self).await;
     }
 }
 

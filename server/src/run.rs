@@ -95,10 +95,11 @@ async fn serve_as_member(
         .await
         .with_context(|| format!("cannot listen for peers on {peer_listen}"))?;
     info!(address = %listener.local_addr()?, name = membership.name, "listening for peers");
+    let name = membership.name.clone();
     let node = Node::start(node_config(config, sizes, membership), Tcp, listener)?;
     let shards = Replicated::new(node.clone(), config.shards);
     let open = shards.open();
-    let fatal = async move {
+    let opened = async move {
         match open.await {
             Ok(is_open) => {
                 if is_open {
@@ -107,6 +108,19 @@ async fn serve_as_member(
                 pending().await
             }
             Err(error) => anyhow::Error::from(error),
+        }
+    };
+    let superseded = async {
+        let successor = node.superseded().await;
+        anyhow::anyhow!(
+            "node {successor} has come to the place of this one: was another server started with \
+             --name {name}?"
+        )
+    };
+    let fatal = async {
+        tokio::select! {
+            error = opened => error,
+            error = superseded => error,
         }
     };
     let served = serve_shards(config, sizes, shards, fatal).await;

@@ -274,7 +274,6 @@ impl Candidate {
         let slots = here.values().map(|founder| &founder.description.slot);
         let slots: BTreeSet<&String> = slots.collect();
         if here.len() != self.expect || slots.len() != here.len() {
-            tracing::debug!(here = here.len(), expect = self.expect, "not all are here");
             return None;
         }
         let founders = here.values().map(|founder| (*founder).clone()).collect();

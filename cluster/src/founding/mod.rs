@@ -55,7 +55,7 @@
 //! # When it does not go on by itself
 //!
 //! - A place is silent: nobody founds, since a cluster may be there.
-//! - Two places have one name, or not all know each other: nobody founds; the log says so.
+//! - Two places have one name, or not all know each other: nobody founds; who drives it says so.
 //! - A founder has founded, and a majority of the others ends before they know: the cluster has
 //!   lost its majority before it began. Its founder has to be started again.
 //!
@@ -205,6 +205,8 @@ pub enum Answer {
     Outdated(NodeId),
     /// To `Register`: there is no such slot, or what you say is beyond its bounds.
     Refused,
+    /// To `Register`: you are not reached where you say that you are.
+    Unreachable,
     /// To `Register`: ask the leader, who is there.
     Elsewhere(String),
     /// To `Register`: it is not known whether you are. Ask again.

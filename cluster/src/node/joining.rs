@@ -31,13 +31,29 @@ const ROUND: Duration = Duration::from_millis(100);
 /// How long an answer may take: who is silent for longer counts as silent.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
+/// How long a node that was told to register is waited for when it is called back.
+const CALL_BACK_MAX: Duration = Duration::from_millis(500);
+
+/// How often a node that has no cluster says what it waits for.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// How long it looks before it does.
+const TELL_AFTER: Duration = Duration::from_secs(5);
+
 /// How many nodes are asked to register, each one where the one before says.
 const REGISTER_TRIES: usize = 4;
 
 /// Until this node is a member, or stops.
 pub(super) async fn run<N: Network>(inner: Arc<Inner<N>>) {
+    let mut tell_at = Instant::now() + TELL_AFTER;
     while !inner.is_stopping() {
-        let mut next = ask_all(&inner).await;
+        let answers = |answers: &_| {
+            if Instant::now() >= tell_at {
+                tell_at = Instant::now() + TELL_EVERY;
+                tell(&inner, answers);
+            }
+        };
+        let mut next = ask_all(&inner, answers).await;
         if let Next::Propose { founding, to } = next {
             next = propose(&inner, founding, to).await;
         }
@@ -58,7 +74,20 @@ fn fresh<N: Network>(inner: &Inner<N>) -> Nonce {
     Nonce((inner.config.random)())
 }
 
-async fn ask<N: Network>(inner: &Inner<N>, at: &str, question: &Question) -> Option<Answer> {
+pub(super) async fn ask<N: Network>(
+    inner: &Inner<N>,
+    at: &str,
+    question: &Question,
+) -> Option<Answer> {
+    ask_until(inner, at, question, Instant::now() + ANSWER_MAX).await
+}
+
+async fn ask_until<N: Network>(
+    inner: &Inner<N>,
+    at: &str,
+    question: &Question,
+    deadline: Instant,
+) -> Option<Answer> {
     let to = Address {
         node: NodeId::NOBODY,
         at: at.to_owned(),
@@ -68,7 +97,7 @@ async fn ask<N: Network>(inner: &Inner<N>, at: &str, question: &Question) -> Opt
         epoch: EPOCH,
         body: encode(question),
     };
-    let answer = inner.peers.call(&to, request, Instant::now() + ANSWER_MAX);
+    let answer = inner.peers.call(&to, request, deadline);
     match answer.await {
         Ok(answer) => decode(&answer),
         Err(error) => {
@@ -78,8 +107,41 @@ async fn ask<N: Network>(inner: &Inner<N>, at: &str, question: &Question) -> Opt
     }
 }
 
+type Answers = BTreeMap<String, Option<Answer>>;
+
+/// Says why there is no cluster yet.
+fn tell<N: Network>(inner: &Inner<N>, answers: &Answers) {
+    let silent = answers.iter().filter(|(_, answer)| answer.is_none());
+    let silent: Vec<&str> = silent.map(|(at, _)| at.as_str()).collect();
+    let nobodies = answers.iter().filter_map(|(at, answer)| match answer {
+        Some(Answer::Nobody(nobody)) => Some((at, nobody)),
+        _ => None,
+    });
+    let (expect, me) = (inner.config.bootstrap_expect, &inner.config.description);
+    for (at, nobody) in nobodies {
+        let founder = &nobody.founder;
+        if nobody.expect != expect {
+            tracing::warn!(
+                at,
+                theirs = nobody.expect,
+                ours = expect,
+                "--bootstrap-expect differs: no cluster is founded"
+            );
+        } else if founder.description.slot == me.slot && founder.nonce != inner.candidate().nonce()
+        {
+            tracing::warn!(
+                at,
+                name = me.slot,
+                "two nodes have one name: no cluster is founded"
+            );
+        }
+    }
+    let heard = answers.len() - silent.len();
+    tracing::info!(heard, ?silent, expect, "still looking for the cluster");
+}
+
 /// One round.
-async fn ask_all<N: Network>(inner: &Inner<N>) -> Next {
+async fn ask_all<N: Network>(inner: &Inner<N>, heard: impl FnOnce(&Answers)) -> Next {
     let (round, question, others) = {
         let mut candidate = inner.candidate();
         let (round, question) = candidate.begin_round();
@@ -94,7 +156,8 @@ async fn ask_all<N: Network>(inner: &Inner<N>) -> Next {
             (at, answer)
         }
     });
-    let answers: BTreeMap<String, Option<Answer>> = join_all(asked).await.into_iter().collect();
+    let answers: Answers = join_all(asked).await.into_iter().collect();
+    heard(&answers);
     inner.candidate().end_round(round, &answers, fresh(inner))
 }
 
@@ -150,6 +213,15 @@ async fn register<N: Network>(inner: &Inner<N>, mut at: String, mut supersedes: 
                 tracing::warn!(slot, "the cluster has no place for this node's name");
                 return Next::Ask;
             }
+            Some(Answer::Unreachable) => {
+                let at = &inner.config.description.at;
+                tracing::warn!(
+                    at,
+                    "the cluster does not reach this node where it says that it is: see \
+                     --peer-advertise"
+                );
+                return Next::Ask;
+            }
             _ => return Next::Ask,
         }
     }
@@ -175,10 +247,32 @@ impl<N: Network> Inner<N> {
         groups.system.read_with(occupant)
     }
 
+    /// Whether who registers is where it says, as seen from here. If nobody could call it, it would
+    /// take its predecessor's place and never have a vote.
+    async fn reaches(&self, register: &Register) -> bool {
+        let (at, question) = (
+            &register.description.at,
+            Question::Who {
+                nonce: self.candidate().nonce(),
+                slot: self.config.description.slot.clone(),
+                doomed: None,
+            },
+        );
+        let answer = ask_until(self, at, &question, Instant::now() + CALL_BACK_MAX).await;
+        match answer {
+            Some(Answer::Nobody(nobody)) => nobody.founder.nonce == register.nonce,
+            Some(Answer::Member { nonce, .. }) => nonce == register.nonce,
+            _ => false,
+        }
+    }
+
     async fn answer_register(&self, register: Register) -> Answer {
         let Some(groups) = self.groups.get() else {
             return Answer::TryAgain;
         };
+        if !self.reaches(&register).await {
+            return Answer::Unreachable;
+        }
         let deadline = Instant::now() + ANSWER_MAX;
         let registered = groups.system.propose(Command::Register(register), deadline);
         match registered.await {

@@ -6,6 +6,7 @@
 //!   operation  what may be asked of a shard, and what may go wrong
 //!   replica    a shard with what this node keeps beside it
 //! reconcile puts those who start anew in the places of those who have ended
+//! successor asks whether somebody else has come to its place
 //! status    what it knows of itself and the cluster
 //! ```
 //!
@@ -59,6 +60,7 @@ mod reconcile;
 mod replica;
 mod router;
 mod status;
+mod successor;
 
 pub use operation::{Failure, LeftBehind, Listing};
 pub use router::Router;
@@ -149,6 +151,8 @@ struct Inner<N: Network> {
     /// Nobody needs this node any more.
     closing: watch::Sender<bool>,
     stopped_listening: watch::Sender<bool>,
+    /// Who has come to this node's place.
+    successor: watch::Sender<Option<NodeId>>,
     /// What the shards here hold, in bytes.
     used: Arc<AtomicU64>,
 }
@@ -199,6 +203,7 @@ impl<N: Network> Node<N> {
             stopping: watch::Sender::new(false),
             closing: watch::Sender::new(false),
             stopped_listening: watch::Sender::new(false),
+            successor: watch::Sender::new(None),
             used: Arc::new(AtomicU64::new(0)),
             identity: identity.clone(),
             config,
@@ -225,7 +230,20 @@ impl<N: Network> Node<N> {
     /// What it knows of itself and the cluster; none before it is a member.
     pub fn status(&self) -> Option<NodeStatus> {
         let groups = self.inner.groups.get()?;
-        Some(status::of(groups, self.inner.identity.get()))
+        let superseded = self.inner.successor.borrow().is_some();
+        Some(status::of(groups, self.inner.identity.get(), superseded))
+    }
+
+    /// Waits until another node has come to its place, and says which. From then on this one is of
+    /// no use: it should be stopped.
+    pub async fn superseded(&self) -> NodeId {
+        let mut successor = self.inner.successor.subscribe();
+        let found = successor.wait_for(Option::is_some).await;
+        match found.ok().and_then(|found| *found) {
+            Some(successor) => successor,
+            // Nobody will say it any more.
+            None => std::future::pending().await,
+        }
     }
 
     /// Ends it as planned: others lead what it leads, then it leaves. What is left when `deadline`
@@ -340,6 +358,7 @@ impl<N: Network> Inner<N> {
         tracing::info!(%node, cluster = %founding.cluster, "a member of the cluster");
         self.joined.send_replace(true);
         reconcile::spawn_all(self);
+        task::spawn(successor::watch(Arc::clone(self)));
         Ok(())
     }
 

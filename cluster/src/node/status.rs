@@ -68,17 +68,18 @@ pub struct GroupStatus {
     pub ready: bool,
 }
 
-pub(super) fn of(groups: &Groups, me: Member) -> NodeStatus {
+pub(super) fn of(groups: &Groups, me: Member, superseded: bool) -> NodeStatus {
     let mut all = vec![one(GroupId::SYSTEM, &groups.system)];
     let shards = (0..).map(ShardId).zip(&groups.shards);
     all.extend(shards.map(|(shard, group)| one(GroupId::of_shard(shard), group)));
-    let (map_version, slots, superseded) = groups.system.read_with(|map| {
+    let (map_version, slots, knows) = groups.system.read_with(|map| {
         (
             map.version(),
             slots(map),
             map.last() >= me.node && map.occupant(me.node).is_none(),
         )
     });
+    let superseded = superseded || knows;
     NodeStatus {
         me,
         map_version,

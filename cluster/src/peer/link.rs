@@ -306,6 +306,17 @@ impl<N> Drop for Carrier<N> {
 }
 
 impl<N: Network> Carrier<N> {
+    /// Where a node was configured to look for others there may be nobody yet: who asks there
+    /// knows how long it has waited.
+    fn tell_of(&self, error: &TransportError) {
+        let Address { node: to, at } = &self.to;
+        if *to == NodeId::NOBODY {
+            debug!(at, %error, "no connection to a peer");
+        } else {
+            warn!(%to, at, %error, "no connection to a peer");
+        }
+    }
+
     /// Carries until the link has not been used for a while.
     pub(super) async fn run(self) {
         let new_delays = || {
@@ -326,7 +337,7 @@ impl<N: Network> Carrier<N> {
                 Err(error) => {
                     self.link.fail(false, &error);
                     if told.as_ref() != Some(&error) {
-                        warn!(to = %self.to.node, at = self.to.at, %error, "no connection to a peer");
+                        self.tell_of(&error);
                         told = Some(error);
                     }
                 }

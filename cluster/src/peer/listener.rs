@@ -117,7 +117,11 @@ async fn serve_stream<H: Handler>(
     let answer = match admitted {
         Ok((from, _)) => Message::Hello(hello::hello(me, from)),
         Err(refusal) => {
-            warn!(?hello, %refusal, "refused a peer");
+            if refusal.is_misconfiguration() {
+                warn!(?hello, %refusal, "refused a peer");
+            } else {
+                debug!(?hello, %refusal, "refused a peer");
+            }
             Message::Refused(refusal)
         }
     };

@@ -3,11 +3,11 @@
 //!
 //! - [`simulated`]: one thread, virtual time, everything drawn from the seed;
 //! - [`real`]: several threads, sockets, real time: there the history is the evidence;
-//! - [`processes`]: a cluster of real binaries, one of which fails in the middle.
+//! - [`real_nodes`]: a cluster of processes or containers, one of which fails in the middle.
 
 mod play;
-pub mod processes;
 pub mod real;
+pub mod real_nodes;
 mod service;
 pub mod simulated;
 
@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 
 use self::play::Watch;
 pub use self::{
-    processes::run_on_processes,
     real::run_real,
+    real_nodes::run_on_nodes,
     simulated::{run_simulated, run_simulated_on},
 };
 use crate::{counts::Counts, recorder::History, scenario::Scenario};

@@ -2,11 +2,12 @@
 
 use trandb_integration_tests::{
     campaign::search_once,
+    cluster::Cluster,
     scenario::Scenario,
     seed::Seeds,
     world::{
-        processes::{Stand, adapted},
-        run_on_processes,
+        real_nodes::{Stand, adapted},
+        run_on_nodes,
     },
 };
 
@@ -15,12 +16,12 @@ const SEEDS: u64 = 5;
 
 #[test]
 fn histories_of_a_cluster_with_failing_nodes_are_legal() {
-    let stand = Stand::start(3);
+    let stand = Stand::start(Cluster::start(3));
     let counts = search_once(
         "histories::histories_of_a_cluster_with_failing_nodes_are_legal",
         &Seeds::from_env(SEEDS),
         |seed| adapted(Scenario::draw(seed)),
-        |scenario| run_on_processes(&stand, scenario),
+        |scenario| run_on_nodes(&stand, scenario),
     );
     let counts = counts.unwrap_or_else(|found| panic!("{found}"));
     println!("{counts}");

@@ -1,11 +1,13 @@
 //! What operators and clients see of a cluster.
 
+use std::net::TcpListener;
+
 use nix::sys::signal::Signal;
 use serde_json::Value as Json;
 use trandb_integration_tests::{
     cluster::Cluster,
     eventually,
-    process::run_to_exit,
+    process::{Process, run_to_exit},
     wire::{Request, ask},
 };
 
@@ -116,4 +118,37 @@ async fn a_node_that_was_told_another_number_of_shards_says_so_and_ends() {
     let exited = run_to_exit(&flags, &[]).await;
     assert_eq!(exited.code, Some(1), "{}", exited.errors);
     assert!(exited.errors.contains("--shards 16"), "{}", exited.errors);
+}
+
+fn free_addresses() -> [String; 2] {
+    let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    ports.map(|port| port.local_addr().expect("bound").to_string())
+}
+
+/// A process that stood still until another one was started under its name, on another host say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_a_successor_ends_and_says_why() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.signal(2, Signal::SIGSTOP);
+    let flags = cluster.flags(2);
+    let [clients, peers] = free_addresses();
+    let elsewhere: Vec<&str> = flags
+        .chunks(2)
+        .flat_map(|pair| match pair[0] {
+            "--listen" => ["--listen", &clients],
+            "--peer-listen" => ["--peer-listen", &peers],
+            other => [other, pair[1]],
+        })
+        .collect();
+    let successor = Process::start(&elsewhere);
+    eventually("it takes the place", async || {
+        let ready = ask(successor.address(), &Request::get("/readyz")).await;
+        ready.status == 200
+    })
+    .await;
+    cluster.signal(2, Signal::SIGCONT);
+    let (status, log) = cluster.ended(2).await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("has come to the place of this one"), "{log}");
+    assert_eq!(put(&cluster, 0, "k", "v").await, 200);
 }

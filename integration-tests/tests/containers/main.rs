@@ -10,6 +10,7 @@
 //! ends, also by a panic or by Ctrl-C. All traffic stays on the loopback interface and is bounded
 //! in count and in time.
 
+mod cluster;
 mod contract;
 mod image;
 mod memory;

@@ -12,15 +12,15 @@ use testcontainers::core::{IntoContainerPort, WaitFor};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 
-const NAME: &str = "trandb";
-const TAG: &str = "test";
-const PORT: u16 = 8080;
+pub(crate) const NAME: &str = "trandb";
+pub(crate) const TAG: &str = "test";
+pub(crate) const PORT: u16 = 8080;
 
 /// Far beyond what any step takes; only a hang meets it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `docker stop` waits before it kills.
-const STOP_SECONDS: i32 = 20;
+pub(crate) const STOP_SECONDS: i32 = 20;
 
 /// A running server in a container. Removed when dropped.
 pub(crate) struct Node {
@@ -225,7 +225,7 @@ pub(crate) async fn problem(response: Response, status: StatusCode) -> Value {
 
 /// Fails before the tests do anything: a missing image would otherwise be looked for on the
 /// internet, and fail in words that help nobody.
-async fn docker_with_the_image() -> Docker {
+pub(crate) async fn docker_with_the_image() -> Docker {
     let docker = Docker::connect_with_defaults().expect("a Docker address");
     if let Err(error) = docker.ping().await {
         panic!("Docker does not answer: start it, then run `just integration-test`. ({error})");

@@ -1,5 +1,5 @@
-//! A cluster of real processes: clients over sockets to all of its nodes, one of which fails in the
-//! middle.
+//! A cluster of real nodes, processes or containers: clients over sockets to all of them, one of
+//! which fails in the middle.
 //!
 //! Nothing repeats here; the history is the evidence. One node fails at a time, and the next only
 //! when all are ready again: what a majority has acknowledged must not be lost by that. What is
@@ -20,38 +20,26 @@ use super::{
 };
 use crate::{
     PATIENCE,
-    cluster::Cluster,
+    cluster::{Failure, Nodes},
     faults::{network::Network, seam::SeamFaults},
-    process::Signal,
     recorder::{Actor, Answered, By},
     scenario::{Scenario, Setup},
 };
 
 /// A cluster that scenarios are run on, one after another.
-pub struct Stand {
+pub struct Stand<C> {
+    // First, so that it ends while its runtime is there.
+    cluster: RefCell<C>,
     runtime: Runtime,
-    cluster: RefCell<Cluster>,
 }
 
-impl Stand {
-    /// Starts a cluster of so many nodes.
-    pub fn start(nodes: usize) -> Self {
+impl<C: Nodes> Stand<C> {
+    /// Starts a cluster.
+    pub fn start(cluster: impl Future<Output = C>) -> Self {
         let runtime = Runtime::new().expect("the system has threads");
-        let cluster = RefCell::new(runtime.block_on(Cluster::start(nodes)));
-        Self { runtime, cluster }
+        let cluster = RefCell::new(runtime.block_on(cluster));
+        Self { cluster, runtime }
     }
-}
-
-/// What happens to one node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failure {
-    Nothing,
-    /// It is killed, and started anew after a while.
-    Kill,
-    /// It stands still for a while, and then goes on as if no time had passed.
-    Pause,
-    /// It ends as planned, and is started anew.
-    Stop,
 }
 
 /// The scenario as far as it concerns such a cluster.
@@ -74,14 +62,15 @@ pub fn adapted(scenario: Scenario) -> Scenario {
 }
 
 /// Runs a scenario on the cluster of `stand`.
-pub fn run_on_processes(stand: &Stand, scenario: &Scenario) -> Run {
+pub fn run_on_nodes<C: Nodes>(stand: &Stand<C>, scenario: &Scenario) -> Run {
     let watch = Watch::begin();
     let mut cluster = stand.cluster.borrow_mut();
-    let end = stand.runtime.block_on(play(&mut cluster, scenario, &watch));
+    let end = play(&mut *cluster, scenario, &watch);
+    let end = stand.runtime.block_on(end);
     Run::new(scenario, &watch, End::Quiet(end))
 }
 
-async fn play(cluster: &mut Cluster, scenario: &Scenario, watch: &Watch) -> Quiet {
+async fn play(cluster: &mut impl Nodes, scenario: &Scenario, watch: &Watch) -> Quiet {
     let endpoints = cluster.endpoints();
     let clients = play_clients(watch, scenario, &endpoints, sockets(), |_| ());
     let ((), ()) = tokio::join!(clients, fail(cluster, scenario, watch));
@@ -94,61 +83,37 @@ fn sockets() -> Sockets {
     Sockets(http.expect("an HTTP client"))
 }
 
-async fn fail(cluster: &mut Cluster, scenario: &Scenario, watch: &Watch) {
+async fn fail(cluster: &mut impl Nodes, scenario: &Scenario, watch: &Watch) {
     let mut rng = scenario.seed.rng("failure of a node");
-    let kinds = [
-        Failure::Nothing,
-        Failure::Kill,
-        Failure::Kill,
-        Failure::Pause,
-        Failure::Pause,
-        Failure::Stop,
-    ];
-    let failure = *rng.choice(&kinds).expect("there are kinds");
+    let kinds = cluster.failures();
+    // Now and then nothing fails at all.
+    let kind = rng.usize(..=kinds.len());
     let node = rng.usize(..cluster.len());
     let after = Duration::from_millis(rng.u64(..200));
     let pause = Duration::from_millis(rng.u64(..1_500));
-    if failure == Failure::Nothing {
+    let Some(&failure) = kinds.get(kind) else {
         return;
-    }
+    };
     sleep(after).await;
     watch.tally.count(match failure {
-        Failure::Nothing => "nothing",
         Failure::Kill => "node killed",
         Failure::Pause => "node paused",
         Failure::Stop => "node stopped",
+        Failure::Cut => "node cut off",
     });
     let what = format_args!("{failure:?} of node {node} for {pause:?}");
     watch.trace.line("fault", what);
-    match failure {
-        Failure::Nothing => {}
-        Failure::Kill => {
-            cluster.kill(node);
-            sleep(pause).await;
-            cluster.start_member(node);
-        }
-        Failure::Pause => {
-            cluster.signal(node, Signal::SIGSTOP);
-            sleep(pause).await;
-            cluster.signal(node, Signal::SIGCONT);
-        }
-        Failure::Stop => {
-            let status = cluster.stop(node).await;
-            assert!(
-                status.success(),
-                "a planned stop: {status}: {}",
-                cluster.log()
-            );
-            cluster.start_member(node);
-        }
+    cluster.fail(node, failure).await;
+    if failure != Failure::Stop {
+        sleep(pause).await;
     }
-    watch
-        .trace
-        .line("fault", format_args!("{failure:?} is over"));
+    cluster.recover(node, failure).await;
+    let over = format_args!("{failure:?} is over");
+    watch.trace.line("fault", over);
 }
 
 /// Looks at what is there when all is well again, and then takes it away.
-async fn audit(cluster: &Cluster, scenario: &Scenario, watch: &Watch) -> Quiet {
+async fn audit(cluster: &impl Nodes, scenario: &Scenario, watch: &Watch) -> Quiet {
     let Watch {
         recorder,
         tally,
