@@ -140,10 +140,24 @@ pub(crate) enum Command {
     /// never change.
     #[command(after_help = BANK_HELP)]
     Bank(Bank),
+    /// Look at the cluster that the server belongs to
+    #[command(subcommand)]
+    Cluster(Cluster),
     /// Print the limits that the server works under
     Limits,
     /// Say whether the server is ready: exit code 0 or 5
     Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cluster {
+    /// Print its members and groups, and what is wrong with them: exit code 0 or 5
+    ///
+    /// It is the view of the node that answers; a group's leader alone knows how far others are
+    /// behind.
+    Status,
+    /// Print its members
+    Members,
 }
 
 #[derive(Debug, Args)]

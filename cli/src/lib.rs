@@ -15,7 +15,7 @@
 //!   with their lines.
 //!
 //! A way through the sources: `args.rs` (what can be asked for), one file for each kind of command
-//! (`keys.rs`, `export.rs`, `import.rs`, `txn`, `bank`, `server.rs`), and what they share: `line.rs` (the format
+//! (`keys.rs`, `export.rs`, `import.rs`, `txn`, `bank`, `server.rs`, `cluster.rs`), and what they share: `line.rs` (the format
 //! of export and import), `input.rs`, `output.rs`, `failure.rs`, `escape.rs`, `json.rs`,
 //! `progress.rs`, `interrupt.rs`.
 //!
@@ -27,6 +27,7 @@
 
 mod args;
 mod bank;
+mod cluster;
 mod escape;
 mod export;
 mod failure;
@@ -48,7 +49,7 @@ use clap::Parser as _;
 
 pub use crate::failure::Failure;
 use crate::{
-    args::{Arguments, Command, Global},
+    args::{Arguments, Cluster, Command, Global},
     session::Session,
 };
 
@@ -81,6 +82,8 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
             Command::Import(options) => import::import(&session, &options).await,
             Command::Txn(options) => txn::txn(&session, &options).await,
             Command::Bank(options) => bank::bank(&session, &options).await,
+            Command::Cluster(Cluster::Status) => cluster::status(&session).await,
+            Command::Cluster(Cluster::Members) => cluster::members(&session).await,
             Command::Limits => server::limits(&session).await,
             Command::Status => server::status(&session).await,
         }

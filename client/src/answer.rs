@@ -11,7 +11,10 @@ use serde::de::DeserializeOwned;
 use trandb_common::{
     ErrorCode, PROBLEM_CONTENT_TYPE, Problem, Version,
     limits::VALUE_BYTES_MAX,
-    wire::transaction::{self as wire, Decision},
+    wire::{
+        cluster::ClusterStatus,
+        transaction::{self as wire, Decision},
+    },
 };
 
 use crate::{Entry, Key, Limits, ListPage, Stat, TransactionStatus, error::Kind};
@@ -95,6 +98,11 @@ pub(crate) fn page(answer: &Response<Bytes>, after: Option<&Key>) -> Result<List
 
 /// `GET /limits`.
 pub(crate) fn limits(answer: &Response<Bytes>) -> Result<Limits, Failure> {
+    json(answer)
+}
+
+/// `GET /cluster`.
+pub(crate) fn cluster(answer: &Response<Bytes>) -> Result<ClusterStatus, Failure> {
     json(answer)
 }
 

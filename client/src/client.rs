@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::{Method, Request, Response, request};
 use tokio::time::Instant;
-use trandb_common::path;
+use trandb_common::{path, wire::cluster::ClusterStatus};
 
 use crate::{
     ClientBuilder, Delete, Error, InvalidKey, Key, Limits, List, Put, Value, ValueTooLarge,
@@ -153,6 +153,14 @@ impl Client {
     pub async fn limits(&self) -> Result<Limits, Error> {
         let request = read(Method::GET, "/limits")?;
         self.send(Effect::Read, request, answer::limits).await
+    }
+
+    /// How the server sees its cluster, if it belongs to one: the members, and its own replicas.
+    ///
+    /// It is the view of the one that answers, and may be a moment old.
+    pub async fn cluster(&self) -> Result<ClusterStatus, Error> {
+        let request = read(Method::GET, "/cluster")?;
+        self.send(Effect::Read, request, answer::cluster).await
     }
 
     /// Whether the endpoint that requests go to at the moment is ready to serve. It is asked once:

@@ -103,6 +103,8 @@ pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::Error;
 pub use list::List;
 pub use retry::RetryPolicy;
+/// What [`Client::cluster`] tells.
+pub use trandb_common::wire::cluster;
 pub use trandb_common::{
     InvalidKey, InvalidTransaction, InvalidVersion, Key, Outcome, Problem, TransactionBody,
     TransactionId, Value, ValueTooLarge, Version,

@@ -37,6 +37,8 @@ struct State {
     /// Before the answer to every request for this key.
     delays: HashMap<String, Duration>,
     not_ready: bool,
+    /// As a server that runs alone says it.
+    cluster: wire::cluster::ClusterStatus,
     /// Instead of the answer to every transaction.
     instead_of_transactions: Option<ResponseTemplate>,
     /// Of every so many transactions one loses its last write.
@@ -134,6 +136,10 @@ impl Fake {
         self.state().not_ready = true;
     }
 
+    pub(crate) fn set_cluster(&self, cluster: wire::cluster::ClusterStatus) {
+        self.state().cluster = cluster;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no test panics with it")
     }
@@ -175,6 +181,7 @@ impl State {
                 })
             }
             "/limits" => ResponseTemplate::new(200).set_body_json(wire::Limits::new(1, 2, 3)),
+            "/cluster" => ResponseTemplate::new(200).set_body_json(&self.cluster),
             "/readyz" if self.not_ready => problem(ErrorCode::NotReady),
             "/readyz" => ResponseTemplate::new(200),
             _ => match path.strip_prefix("/keys/").map(path::decode_key) {

@@ -6,12 +6,8 @@ use serde_json::{Value, json};
 
 use crate::{
     fake::Fake,
-    run::{trandb_at, trandb_fed},
+    run::{json_of, trandb_at, trandb_fed},
 };
-
-fn json_of(stdout: &str) -> Value {
-    serde_json::from_str(stdout).expect("JSON")
-}
 
 #[test]
 fn bytes_come_back_as_they_went() {

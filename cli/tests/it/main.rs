@@ -3,6 +3,7 @@
 //! demand. The command against the real server is among the integration tests of the workspace.
 
 mod bank;
+mod cluster;
 mod exit_codes;
 mod export;
 mod fake;

@@ -38,6 +38,11 @@ impl Ran {
     }
 }
 
+/// Standard output as JSON.
+pub(crate) fn json_of(stdout: &str) -> serde_json::Value {
+    serde_json::from_str(stdout).expect("JSON")
+}
+
 /// `trandb ARGUMENTS`, in an environment that says nothing about TranDB.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trandb"));

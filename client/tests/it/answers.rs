@@ -418,6 +418,19 @@ async fn limits_are_those_of_the_server() {
 }
 
 #[tokio::test]
+async fn the_cluster_is_told_as_the_server_sees_it() {
+    let body = br#"{"clustered":true,"ready":true,"cluster":"c0ffee","node":4,"map_version":2,
+        "members":[],"groups":[],"added_later":true}"#;
+    let (script, asking) = client(answer(200, &[], &body[..]));
+    let cluster = asking.cluster().await.expect("a cluster");
+    assert_eq!((cluster.clustered, cluster.node), (true, Some(4)));
+    assert_eq!(script.sent()[0].request.uri(), "/cluster");
+    let (_, asking) = client(answer(200, &[], "<html>"));
+    let error = asking.cluster().await.expect_err("not JSON");
+    assert!(error.source().is_some(), "{error}");
+}
+
+#[tokio::test]
 async fn readiness_is_asked_once() {
     for (step, ready) in [
         (answer(200, &[], "ready"), true),
