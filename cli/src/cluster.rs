@@ -146,10 +146,10 @@ fn behind(group: &GroupStatus, names: &Names<'_>) -> String {
     if group.lag > 0 {
         behind.insert(0, format!("itself {}", group.lag));
     }
-    match behind.is_empty() {
-        true => "-".to_owned(),
-        false => behind.join(", "),
+    if behind.is_empty() {
+        behind.push("-".to_owned());
     }
+    behind.join(", ")
 }
 
 fn health(group: &GroupStatus) -> &'static str {
@@ -206,8 +206,12 @@ fn table<const N: usize>(
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let lines = table.lines();
-    lines.map(|line| format!("{}\n", line.trim_end())).collect()
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]

@@ -172,11 +172,6 @@ impl Coordinator {
         self.parts.len() == 1
     }
 
-    /// Whether nothing more will come.
-    pub fn is_done(&self) -> bool {
-        self.state == State::Done
-    }
-
     /// Begins an attempt.
     fn begin(&mut self, attempt: AttemptId, now: LogTime) -> Vec<Effect> {
         self.clock = self.clock.max(now);

@@ -159,7 +159,11 @@ impl Found {
     /// Writes both runs into a folder of their own below `parent`.
     #[must_use]
     pub fn saved_below(mut self, parent: &Path) -> Self {
-        let folder = parent.join(format!("{}-{}", self.test.replace("::", "-"), self.seed));
+        let folder = parent.join(format!(
+            "{}-{}",
+            self.test.replace("::", "-").replace(' ', "-"),
+            self.seed
+        ));
         let saved = self.failure.save(&folder);
         let saved = saved.and_then(|()| self.smallest.save(&folder.join(SMALLEST)));
         self.saved = match saved {
@@ -170,11 +174,18 @@ impl Found {
     }
 }
 
-/// The command that runs one seed of a test, and prints its trace.
+/// The command that runs one seed of a test, and prints its trace. `test` is its path in the binary
+/// `simulation`, or another binary and its path there, with a blank in between.
 pub fn replay(test: &str, seed: Seed) -> String {
+    let (binary, test) = test.split_once(' ').unwrap_or(("simulation", test));
+    // Some need Docker, and are ignored unless they are asked for.
+    let ignored = match binary {
+        "containers" => " --ignored",
+        _ => "",
+    };
     format!(
-        "TRANDB_SEED={seed} cargo test -p trandb-integration-tests --test simulation -- --exact \
-         {test} --nocapture"
+        "TRANDB_SEED={seed} cargo test -p trandb-integration-tests --test {binary} -- --exact \
+         {test}{ignored} --nocapture"
     )
 }
 

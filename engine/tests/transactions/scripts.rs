@@ -193,6 +193,11 @@ impl Stage {
         };
         let (machine, effects) =
             Coordinator::start(transaction, self.count, attempt, TIMEOUT, self.now);
+        let is_one_command = matches!(
+            effects.as_slice(),
+            [Effect::Send { command, .. }] if matches!(command, Command::Commit(_))
+        );
+        assert_eq!(machine.is_within_one_shard(), is_one_command, "{name}");
         self.actors.push(Actor {
             name: name.to_owned(),
             machine,

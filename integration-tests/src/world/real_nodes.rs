@@ -28,17 +28,25 @@ use crate::{
 
 /// A cluster that scenarios are run on, one after another.
 pub struct Stand<C> {
-    // First, so that it ends while its runtime is there.
-    cluster: RefCell<C>,
     runtime: Runtime,
+    /// None when it has ended.
+    cluster: RefCell<Option<C>>,
+}
+
+impl<C> Drop for Stand<C> {
+    fn drop(&mut self) {
+        // Its end may need the runtime.
+        let _entered = self.runtime.enter();
+        drop(self.cluster.take());
+    }
 }
 
 impl<C: Nodes> Stand<C> {
     /// Starts a cluster.
     pub fn start(cluster: impl Future<Output = C>) -> Self {
         let runtime = Runtime::new().expect("the system has threads");
-        let cluster = RefCell::new(runtime.block_on(cluster));
-        Self { cluster, runtime }
+        let cluster = RefCell::new(Some(runtime.block_on(cluster)));
+        Self { runtime, cluster }
     }
 }
 
@@ -65,7 +73,8 @@ pub fn adapted(scenario: Scenario) -> Scenario {
 pub fn run_on_nodes<C: Nodes>(stand: &Stand<C>, scenario: &Scenario) -> Run {
     let watch = Watch::begin();
     let mut cluster = stand.cluster.borrow_mut();
-    let end = play(&mut *cluster, scenario, &watch);
+    let cluster = cluster.as_mut().expect("it has not ended");
+    let end = play(cluster, scenario, &watch);
     let end = stand.runtime.block_on(end);
     Run::new(scenario, &watch, End::Quiet(end))
 }

@@ -18,7 +18,7 @@ const SEEDS: u64 = 5;
 fn histories_of_a_cluster_with_failing_nodes_are_legal() {
     let stand = Stand::start(Cluster::start(3));
     let counts = search_once(
-        "histories::histories_of_a_cluster_with_failing_nodes_are_legal",
+        "cluster histories::histories_of_a_cluster_with_failing_nodes_are_legal",
         &Seeds::from_env(SEEDS),
         |seed| adapted(Scenario::draw(seed)),
         |scenario| run_on_nodes(&stand, scenario),

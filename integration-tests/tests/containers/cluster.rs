@@ -46,7 +46,7 @@ const COUNT: usize = 3;
 fn histories_of_containers_that_fail_are_legal() {
     let stand = Stand::start(Containers::start(COUNT));
     let counts = search_once(
-        "cluster::histories_of_containers_that_fail_are_legal",
+        "containers cluster::histories_of_containers_that_fail_are_legal",
         &Seeds::from_env(SEEDS),
         |seed| adapted(Scenario::draw(seed)),
         |scenario| run_on_nodes(&stand, scenario),
