@@ -16,6 +16,8 @@ pub mod group;
 pub mod identity;
 pub mod node;
 pub mod peer;
+#[cfg(simulation)]
+pub mod simulation;
 pub mod system;
-mod task;
+pub mod task;
 pub mod transport;

@@ -2,12 +2,13 @@
 
 /// As `tokio::spawn`; nobody waits for it.
 #[cfg(not(simulation))]
-pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(task);
 }
 
+/// As `tokio::spawn`; nobody waits for it.
 #[cfg(simulation)]
-pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     use openraft::AsyncRuntime as _;
     use openraft_rt::deterministic_rng::DeterministicRng;
     use openraft_rt_tokio::TokioRuntime;

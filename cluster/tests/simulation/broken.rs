@@ -1,38 +1,23 @@
 //! The invariants notice what they are for.
 
 use trandb_cluster::{
-    group::{Membership, Position, Role, Status},
-    identity::NodeId,
+    group::Position,
+    identity::{GroupId, NodeId},
+    simulation::{Digests, Leaders},
 };
 use trandb_common::{Key, Value, Version};
 use trandb_engine::Found;
 
-use super::invariants::{Digests, History, Leaders};
-
-fn leader(node: u64, term: u64) -> Status {
-    Status {
-        node: NodeId(node),
-        term,
-        role: Role::Leader,
-        leader: Some(NodeId(node)),
-        followed: true,
-        last: None,
-        applied: None,
-        purged: None,
-        membership: Membership::default(),
-        membership_committed: true,
-        replicated: [].into(),
-        log_bytes: 0,
-    }
-}
+use super::{invariants::History, node::GROUP};
 
 #[test]
 fn two_leaders_in_a_term_are_noticed() {
     let mut leaders = Leaders::default();
-    assert_eq!(leaders.look(&leader(1, 1)), Ok(true));
-    assert_eq!(leaders.look(&leader(1, 1)), Ok(false));
-    assert_eq!(leaders.look(&leader(2, 2)), Ok(true));
-    assert!(leaders.look(&leader(2, 1)).is_err());
+    assert_eq!(leaders.look(GROUP, 1, NodeId(1)), Ok(true));
+    assert_eq!(leaders.look(GROUP, 1, NodeId(1)), Ok(false));
+    assert_eq!(leaders.look(GROUP, 2, NodeId(2)), Ok(true));
+    assert!(leaders.look(GROUP, 1, NodeId(2)).is_err());
+    assert_eq!(leaders.look(GroupId(2), 1, NodeId(3)), Ok(true));
 }
 
 #[test]

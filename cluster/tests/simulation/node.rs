@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use trandb_cluster::{
     group::{Group as _, RaftGroup, Role, Settings, replace},
     identity::{Epoch, GroupId, NodeId},
+    simulation::{PORT, host_name, peer_address, seeded, spawn},
 };
 use trandb_common::{Key, Value};
 use trandb_engine::{Command, Condition, Read, Reply, Shard};
@@ -18,10 +19,10 @@ use turmoil::net::TcpListener;
 use super::{
     plan::Plan,
     transport::{SimulatedTransport, serve},
-    world::{PORT, SeededRuntime, Shared, host_name, spawn},
+    world::Shared,
 };
 
-const GROUP: GroupId = GroupId(1);
+pub(crate) const GROUP: GroupId = GroupId(1);
 const EPOCH: Epoch = Epoch(1);
 
 /// How long a client waits for an answer.
@@ -35,7 +36,7 @@ pub(crate) async fn run(host: usize, plan: Arc<Plan>, world: Shared) -> turmoil:
     let node = world.lock().begin(host);
     let seed = plan.seed ^ (node.0 << 32);
     let life = live(host, node, plan, world);
-    SeededRuntime::scope(seed, life).await
+    seeded(seed, life).await
 }
 
 async fn live(host: usize, node: NodeId, plan: Arc<Plan>, world: Shared) -> turmoil::Result {
@@ -78,10 +79,7 @@ async fn live(host: usize, node: NodeId, plan: Arc<Plan>, world: Shared) -> turm
 async fn found(hosts: usize, group: RaftGroup<Shard>) {
     sleep(Duration::from_millis(100)).await;
     let founders: BTreeMap<NodeId, String> = (1..=hosts)
-        .map(|host| {
-            let at = format!("{}:{PORT}", host_name(host));
-            (NodeId(host as u64), at)
-        })
+        .map(|host| (NodeId(host as u64), peer_address(host)))
         .collect();
     let founded = group.initialize(founders).await;
     founded.expect("founded once");

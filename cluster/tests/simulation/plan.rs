@@ -2,38 +2,7 @@
 
 use std::time::Duration;
 
-/// A fault, or what ends it. Hosts count from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Ends the process; another one begins there after this many milliseconds.
-    Crash { host: usize, back_ms: u64 },
-    /// As `Crash`, of whoever leads then.
-    CrashLeader { back_ms: u64 },
-    /// Nothing passes between the two.
-    Partition { a: usize, b: usize },
-    /// Nothing passes from one to the other.
-    OneWay { from: usize, to: usize },
-    /// What is sent between the two waits.
-    Hold { a: usize, b: usize },
-    /// Nothing passes between the host and any other.
-    Isolate { host: usize },
-    /// As `Isolate`, of whoever leads then.
-    IsolateLeader,
-    /// As `Crash`, of one who does not lead then, counted from 0.
-    CrashFollower { nth: usize, back_ms: u64 },
-    /// As `Isolate`, of one who does not lead then.
-    IsolateFollower { nth: usize },
-    /// The links between those who do not lead are whole again.
-    HealFollowers,
-    /// Nothing comes in at whoever leads, who is heard by the others.
-    DeafenLeader,
-    /// All links are whole again, and what waited is delivered.
-    Heal,
-    /// From now on messages take up to this many milliseconds.
-    Latency { max_ms: u64 },
-    /// Whoever leads hands over.
-    Transfer,
-}
+use trandb_cluster::simulation::{Fault, Kind, draw};
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +62,8 @@ impl Plan {
             ..Self::calm(seed, hosts)
         };
         if rng.u8(..10) > 0 {
-            plan.faults = faults(&mut rng, hosts, plan.peace_ms);
+            let kinds: Vec<Kind> = [Fault::KINDS, &[Fault::TRANSFER]].concat();
+            plan.faults = draw(&mut rng, hosts, (800, plan.peace_ms), &kinds);
         }
         plan
     }
@@ -110,43 +80,4 @@ fn in_joint(rng: &mut fastrand::Rng, hosts: usize) -> Option<Fault> {
         1 => Some(Fault::IsolateLeader),
         _ => None,
     }
-}
-
-/// Each seed has some kinds of faults only, so that kinds do not drown each other.
-fn faults(rng: &mut fastrand::Rng, hosts: usize, end_ms: u64) -> Vec<(u64, Fault)> {
-    let kinds: Vec<u8> = (0..10).filter(|_| rng.u8(..3) == 0).collect();
-    let kinds = if kinds.is_empty() {
-        vec![rng.u8(..10)]
-    } else {
-        kinds
-    };
-    let mut faults = Vec::new();
-    let mut now = 800;
-    while now < end_ms {
-        let a = rng.usize(1..=hosts);
-        let b = 1 + (a - 1 + rng.usize(1..hosts)) % hosts;
-        let back_ms = rng.u64(50..1_500);
-        let fault = match rng.choice(&kinds).expect("some") {
-            0 => Fault::Crash { host: a, back_ms },
-            1 => Fault::CrashLeader { back_ms },
-            2 => Fault::Partition { a, b },
-            3 => Fault::OneWay { from: a, to: b },
-            4 => Fault::Hold { a, b },
-            5 => Fault::Isolate { host: a },
-            6 => Fault::IsolateLeader,
-            7 => Fault::DeafenLeader,
-            8 => Fault::Latency {
-                max_ms: rng.u64(2..60),
-            },
-            _ => Fault::Transfer,
-        };
-        faults.push((now, fault));
-        now += rng.u64(50..1_500);
-        // Often enough that something goes on between.
-        if rng.u8(..3) > 0 {
-            faults.push((now, Fault::Heal));
-            now += rng.u64(50..1_000);
-        }
-    }
-    faults
 }

@@ -8,17 +8,18 @@ use std::{
     time::Duration,
 };
 
-use trandb_cluster::group::{Group as _, Role};
+use trandb_cluster::{
+    group::{Group as _, Role},
+    simulation::{Fault, OnProcesses, host_name, network},
+};
 use turmoil::Sim;
 
 use super::{
     invariants::{Invariants, converged},
     node,
-    plan::{Fault, Plan},
-    world::{Counts, Shared, host_name},
+    plan::Plan,
+    world::{Counts, Shared},
 };
-
-const TICK: Duration = Duration::from_millis(2);
 
 /// How long agreeing may take when nothing is in the way.
 const CONVERGENCE: Duration = Duration::from_secs(30);
@@ -65,14 +66,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
 impl Run<'_> {
     fn new(plan: &Plan, world: &Shared) -> Self {
         let plan = Arc::new(plan.clone());
-        let mut sim = turmoil::Builder::new()
-            .simulation_duration(Duration::from_hours(1))
-            .tick_duration(TICK)
-            .min_message_latency(Duration::from_millis(1))
-            .max_message_latency(Duration::from_millis(10))
-            .tcp_capacity(4_096)
-            .rng_seed(plan.seed)
-            .build();
+        let mut sim = network(plan.seed).build();
         for host in 1..=plan.hosts {
             let (plan, world) = (Arc::clone(&plan), world.clone());
             sim.host(host_name(host), move || {
@@ -157,58 +151,11 @@ impl Run<'_> {
             .trace
             .add(format_args!("{now:?} {fault:?}"));
         let leader = self.world.lock().leader_host();
-        match fault {
-            Fault::Crash { host, back_ms } => self.crash(host, back_ms),
-            Fault::CrashLeader { back_ms } => {
-                if let Some(leader) = leader {
-                    self.crash(leader, back_ms);
-                }
-            }
-            Fault::Partition { a, b } => self.sim.partition(host_name(a), host_name(b)),
-            Fault::OneWay { from, to } => {
-                self.sim.partition_oneway(host_name(from), host_name(to));
-            }
-            Fault::Hold { a, b } => self.sim.hold(host_name(a), host_name(b)),
-            Fault::Isolate { host } => self.isolate(host),
-            Fault::IsolateLeader => {
-                if let Some(leader) = leader {
-                    self.isolate(leader);
-                }
-            }
-            Fault::CrashFollower { nth, back_ms } => {
-                if let Some(leader) = leader {
-                    self.crash(self.others(leader)[nth], back_ms);
-                }
-            }
-            Fault::IsolateFollower { nth } => {
-                if let Some(leader) = leader {
-                    self.isolate(self.others(leader)[nth]);
-                }
-            }
-            Fault::HealFollowers => {
-                if let Some(leader) = leader {
-                    let followers = self.others(leader);
-                    for (index, a) in followers.iter().enumerate() {
-                        for b in &followers[index + 1..] {
-                            self.sim.repair(host_name(*a), host_name(*b));
-                        }
-                    }
-                }
-            }
-            Fault::DeafenLeader => {
-                if let Some(leader) = leader {
-                    for other in self.others(leader) {
-                        self.sim
-                            .partition_oneway(host_name(other), host_name(leader));
-                    }
-                }
-            }
-            Fault::Heal => self.heal(),
-            Fault::Latency { max_ms } => {
-                self.sim
-                    .set_max_message_latency(Duration::from_millis(max_ms));
-            }
-            Fault::Transfer => self.transfer(),
+        match fault.on_links(&mut self.sim, self.plan.hosts, leader) {
+            Some(OnProcesses::Crash { host, back_ms }) => self.crash(host, back_ms),
+            Some(OnProcesses::Transfer) => self.transfer(),
+            Some(OnProcesses::Stop { .. }) => panic!("a replica alone does not leave"),
+            None => {}
         }
     }
 
@@ -226,27 +173,6 @@ impl Run<'_> {
             self.sim.crash(host_name(host));
             let at = self.sim.elapsed() + Duration::from_millis(back_ms);
             self.back.push((at, host));
-        }
-    }
-
-    fn others(&self, host: usize) -> Vec<usize> {
-        (1..=self.plan.hosts)
-            .filter(|other| *other != host)
-            .collect()
-    }
-
-    fn isolate(&self, host: usize) {
-        for other in self.others(host) {
-            self.sim.partition(host_name(host), host_name(other));
-        }
-    }
-
-    fn heal(&self) {
-        for a in 1..=self.plan.hosts {
-            for b in a + 1..=self.plan.hosts {
-                self.sim.repair(host_name(a), host_name(b));
-                self.sim.release(host_name(a), host_name(b));
-            }
         }
     }
 
@@ -281,8 +207,7 @@ impl Run<'_> {
     }
 
     fn make_peace(&mut self) {
-        self.heal();
-        self.sim.set_max_message_latency(Duration::from_millis(10));
+        Fault::end_all(&mut self.sim, self.plan.hosts);
         let mut world = self.world.lock();
         world.quiet = true;
         world.trace.add(format_args!("peace"));

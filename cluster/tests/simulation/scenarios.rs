@@ -1,9 +1,10 @@
 //! Situations that seeds seldom meet.
 
+use trandb_cluster::simulation::Fault;
+
 use super::{
-    plan::{Fault, Plan},
+    plan::Plan,
     run::{Outcome, run},
-    seeds::command,
 };
 
 /// How many seeds each has.
@@ -13,8 +14,8 @@ fn holds(plan: &Plan) -> Outcome {
     let outcome = run(plan);
     if let Some(violation) = &outcome.violation {
         panic!(
-            "{plan:#?}\n{violation}\n\nin a scenario, {}",
-            command(plan.seed)
+            "{plan:#?}\n{violation}\n\nin a scenario, which its own test repeats; its seed is {}",
+            plan.seed
         );
     }
     outcome
@@ -136,6 +137,35 @@ fn a_leader_that_is_cut_off_tells_nothing_stale() {
         let counts = holds(&plan).counts;
         assert!(counts.elections > 3, "{counts:?}");
     }
+}
+
+/// The answers to a leader's question are on their way for so long that meanwhile another leads and
+/// writes. Whoever asked before may be answered, and nobody who came later.
+#[test]
+fn a_reader_that_comes_during_a_round_waits_for_the_next_one() {
+    let mut read = 0;
+    for seed in SEEDS {
+        let held = |n: u64| {
+            let begins = 1_000 + n * 2_500;
+            [
+                (begins, Fault::HoldLeader),
+                (begins + 850, Fault::Heal),
+                (begins + 900, Fault::Heal),
+            ]
+        };
+        let plan = Plan {
+            clients: 12,
+            keys: 2,
+            pause_ms: 250,
+            writes_percent: 40,
+            value_bytes: 10,
+            faults: (0..6).flat_map(held).collect(),
+            peace_ms: 16_000,
+            ..Plan::calm(seed, 3)
+        };
+        read += holds(&plan).counts.read;
+    }
+    assert!(read > 500, "{read}");
 }
 
 /// The hostile schedule: a replica that lags comes back at the very moment when another begins

@@ -17,12 +17,11 @@ use tokio::{
 use trandb_cluster::{
     group::{Group as _, RaftGroup},
     identity::{Epoch, GroupId, NodeId},
+    simulation::spawn,
     transport::{Address, Refusal, Request, Transport, TransportError},
 };
 use trandb_engine::Shard;
 use turmoil::net::{TcpListener, TcpStream};
-
-use super::world::spawn;
 
 const ANSWER: u8 = 0;
 const REFUSAL: u8 = 1;

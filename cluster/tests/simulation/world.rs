@@ -7,32 +7,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use openraft_rt::{AsyncRuntime as _, deterministic_rng::DeterministicRng};
-use openraft_rt_tokio::TokioRuntime;
 use trandb_cluster::{
     group::{Group as _, RaftGroup},
     identity::NodeId,
+    simulation::peer_address,
     transport::Address,
 };
 use trandb_engine::Shard;
 use twox_hash::XxHash3_64;
 
 use super::invariants::History;
-
-/// The runtime whose random numbers come from a seed.
-pub(crate) type SeededRuntime = DeterministicRng<TokioRuntime>;
-
-/// As `tokio::spawn`, with random numbers of its own seed.
-pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-    SeededRuntime::spawn(task);
-}
-
-/// The host's name in the simulated network; hosts count from 1.
-pub(crate) fn host_name(host: usize) -> String {
-    format!("n{host}")
-}
-
-pub(crate) const PORT: u16 = 8081;
 
 /// One life of a process.
 pub(crate) struct Process {
@@ -108,7 +92,7 @@ impl World {
     /// Begins a life on `host`.
     pub(crate) fn begin(&mut self, host: usize) -> NodeId {
         let node = NodeId(self.processes.len() as u64 + 1);
-        let at = format!("{}:{PORT}", host_name(host));
+        let at = peer_address(host);
         let last = self.processes.iter().rev().find(|one| one.host == host);
         if let Some(dead) = last.map(|dead| dead.node) {
             let new = Address { node, at };

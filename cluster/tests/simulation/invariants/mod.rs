@@ -1,29 +1,28 @@
-//! What must hold, one file each.
+//! What must hold, one file each; what whole nodes are held to as well is shared with them.
 //!
 //! | property | Raft (Ongaro and Ousterhout, 2014) | file |
 //! |---|---|---|
-//! | at most one leader a term | Election Safety, figure 3 | `one_leader_a_term` |
-//! | replicas at one index are equal | Log Matching and State Machine Safety, figure 3 | `replicas_are_equal` |
+//! | at most one leader a term | Election Safety, figure 3 | `simulation::Leaders` |
+//! | replicas at one index are equal | Log Matching and State Machine Safety, figure 3 | `simulation::Digests` |
 //! | what is acknowledged is kept | Leader Completeness, figure 3 | `acknowledged_is_kept` |
 //! | reads are linearizable | section 8 | `reads_are_linearizable` |
 //! | what is refused never happens | | `refused_never_happens` |
 //! | in peace all agree | | `converges` |
 
-use super::world::World;
+use super::{node::GROUP, world::World};
 
 pub(crate) mod acknowledged_is_kept;
 mod converges;
-mod one_leader_a_term;
 mod reads_are_linearizable;
 pub(crate) mod refused_never_happens;
-mod replicas_are_equal;
 
 pub(crate) use converges::converged;
-pub(crate) use one_leader_a_term::Leaders;
 pub(crate) use reads_are_linearizable::History;
-pub(crate) use replicas_are_equal::Digests;
 
-use trandb_cluster::group::{Group as _, Membership, Role, Status};
+use trandb_cluster::{
+    group::{Group as _, Membership, Role, Status},
+    simulation::{Digests, Leaders},
+};
 
 fn voters(membership: &Membership) -> String {
     let sets = membership.voters.iter().map(|set| {
@@ -53,7 +52,10 @@ impl Invariants {
             return Ok(false);
         }
         for status in &statuses {
-            world.counts.elections += usize::from(self.leaders.look(status)?);
+            if status.role == Role::Leader {
+                let is_new = self.leaders.look(GROUP, status.term, status.node)?;
+                world.counts.elections += usize::from(is_new);
+            }
         }
         for (_, group) in world.alive() {
             let status = group.status();

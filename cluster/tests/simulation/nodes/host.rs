@@ -2,8 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    io,
-    net::SocketAddr,
     num::NonZeroU16,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -14,44 +12,19 @@ use trandb_cluster::{
     founding::Charter,
     group::Settings,
     node::{Config, Listing, Node, Router},
-    peer::network::{Accept, Network},
+    simulation::{Simulated, SimulatedListener, host_name, peer_address, seeded, spawn},
     system::Description,
 };
 use trandb_common::{Key, Value};
 use trandb_engine::{Command, Condition, Read, Reply, ShardId, route};
 
 use super::{
-    super::{
-        invariants::History,
-        world::{PORT, SeededRuntime, Trace, host_name, spawn},
-    },
+    super::{invariants::History, world::Trace},
     run::NodesPlan,
 };
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_millis(1_500);
-
-/// Connections of the simulated network.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Simulated;
-
-impl Network for Simulated {
-    type Stream = turmoil::net::TcpStream;
-
-    async fn connect(&self, at: &str) -> io::Result<Self::Stream> {
-        turmoil::net::TcpStream::connect(at).await
-    }
-}
-
-struct SimulatedListener(turmoil::net::TcpListener);
-
-impl Accept for SimulatedListener {
-    type Stream = turmoil::net::TcpStream;
-
-    async fn accept(&mut self) -> io::Result<(Self::Stream, SocketAddr)> {
-        self.0.accept().await
-    }
-}
 
 /// What was seen during a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,6 +38,8 @@ pub(crate) struct NodeCounts {
     pub(crate) elections: usize,
     /// Lives that have become members.
     pub(crate) members: usize,
+    /// Replicas that were sent a snapshot.
+    pub(crate) snapshots: usize,
 }
 
 impl NodeCounts {
@@ -77,9 +52,10 @@ impl NodeCounts {
         self.crashes += other.crashes;
         self.elections += other.elections;
         self.members += other.members;
+        self.snapshots += other.snapshots;
     }
 
-    pub(crate) fn each(&self) -> [(&'static str, usize); 8] {
+    pub(crate) fn each(&self) -> [(&'static str, usize); 9] {
         [
             ("written", self.written),
             ("read", self.read),
@@ -89,6 +65,7 @@ impl NodeCounts {
             ("crashed", self.crashes),
             ("elected", self.elections),
             ("made a member", self.members),
+            ("sent as a snapshot", self.snapshots),
         ]
     }
 }
@@ -106,6 +83,27 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
 }
 
+impl World {
+    /// The nodes that live, by host.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (usize, &Node<Simulated>)> + Clone {
+        self.nodes.iter().map(|(host, (_, node))| (*host, node))
+    }
+
+    /// Those that are in their slots still, as far as any of them knows, and those that are in none
+    /// yet.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (usize, &Node<Simulated>)> + Clone {
+        let statuses = self.nodes().filter_map(|(_, node)| node.status());
+        let newest = statuses.max_by_key(|status| status.map_version);
+        let slots = newest.map_or_else(Vec::new, |newest| newest.slots);
+        self.nodes().filter(move |(_, node)| {
+            let Some(status) = node.status() else {
+                return true;
+            };
+            slots.iter().any(|slot| slot.node == status.me.node)
+        })
+    }
+}
+
 #[derive(Clone, Default)]
 pub(crate) struct Shared(Arc<Mutex<World>>);
 
@@ -116,26 +114,28 @@ impl Shared {
 }
 
 pub(crate) async fn run(host: usize, plan: Arc<NodesPlan>, world: Shared) -> turmoil::Result {
+    if let Some((begins_ms, _)) = plan.twin.filter(|_| host > plan.hosts) {
+        sleep(Duration::from_millis(begins_ms)).await;
+    }
     let life = {
         let mut world = world.lock();
         world.lives += 1;
         world.lives
     };
     let seed = plan.seed ^ (life << 32);
-    SeededRuntime::scope(seed, live(host, life, plan, world)).await
+    seeded(seed, live(host, life, plan, world)).await
 }
 
 fn config(host: usize, life: u64, plan: &NodesPlan) -> Config {
-    let at = |host: usize| format!("{}:{PORT}", host_name(host));
     let rng = Mutex::new(fastrand::Rng::with_seed(plan.seed ^ (life << 20)));
     Config {
         description: Description {
-            slot: host_name(host),
-            at: at(host),
+            slot: host_name(plan.slot_of(host)),
+            at: peer_address(host),
             client_at: String::new(),
             zone: String::new(),
         },
-        seeds: (1..=plan.hosts).map(at).collect(),
+        seeds: (1..=plan.hosts).map(peer_address).collect(),
         bootstrap_expect: plan.hosts,
         charter: Charter {
             shards: NonZeroU16::new(plan.shards).expect("some"),
@@ -156,9 +156,8 @@ fn config(host: usize, life: u64, plan: &NodesPlan) -> Config {
 }
 
 async fn live(host: usize, life: u64, plan: Arc<NodesPlan>, world: Shared) -> turmoil::Result {
-    let listener = turmoil::net::TcpListener::bind(("0.0.0.0", PORT)).await?;
-    let config = config(host, life, &plan);
-    let node = Node::start(config, Simulated, SimulatedListener(listener))?;
+    let listener = SimulatedListener::bind().await?;
+    let node = Node::start(config(host, life, &plan), Simulated, listener)?;
     world.lock().nodes.insert(host, (life, node.clone()));
     for number in 0..plan.clients {
         let client = Client {

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::{
-    super::plan::Fault,
-    run::{NodesPlan, Outcome, run},
-    seeds::command,
-};
+use trandb_cluster::simulation::Fault;
+
+use super::run::{NodesPlan, Outcome, run};
 
 /// How many seeds each has.
 const SEEDS: std::ops::Range<u64> = 1..3;
@@ -15,8 +13,8 @@ fn holds(plan: &NodesPlan) -> Outcome {
     let outcome = run(plan);
     if let Some(violation) = &outcome.violation {
         panic!(
-            "{plan:#?}\n{violation}\n\nin a scenario, {}",
-            command(plan.seed)
+            "{plan:#?}\n{violation}\n\nin a scenario, which its own test repeats; its seed is {}",
+            plan.seed
         );
     }
     outcome
@@ -105,6 +103,7 @@ fn a_node_that_comes_back_late_gets_snapshots() {
         };
         let counts = holds(&plan).counts;
         assert_eq!((counts.crashes, counts.members), (1, 4), "{counts:?}");
+        assert!(counts.snapshots > 0, "{counts:?}");
     }
 }
 
@@ -130,6 +129,60 @@ fn a_node_that_is_cut_off_refuses() {
             let late = Duration::from_millis(14_500);
             assert!(*last > late, "host {host} writes again: {last:?}");
         }
+    }
+}
+
+/// Two processes have one name, by mistake: who comes later has the place, and the other one neither
+/// gets in its way nor tells anything old.
+#[test]
+fn of_two_nodes_with_one_name_the_later_one_has_the_place() {
+    for seed in SEEDS {
+        let plan = NodesPlan {
+            twin: Some((3_000, 1)),
+            peace_ms: 8_000,
+            ..NodesPlan::calm(seed)
+        };
+        let outcome = holds(&plan);
+        assert_eq!(outcome.counts.members, 4, "{:?}", outcome.counts);
+        for host in [2, 3, 4] {
+            let last = outcome.last_written[&host];
+            let late = Duration::from_millis(7_500);
+            assert!(last > late, "host {host} writes until the end: {last:?}");
+        }
+    }
+}
+
+/// Both are there before there is a cluster.
+#[test]
+fn two_founders_with_one_name_found_one_cluster() {
+    for seed in 1..6 {
+        let plan = NodesPlan {
+            twin: Some((seed * 10, 1)),
+            peace_ms: 6_000,
+            ..NodesPlan::calm(seed)
+        };
+        holds(&plan);
+    }
+}
+
+/// It has missed that somebody else is in its place: when it hears from the others again it votes
+/// nowhere. Its clients may be served, by those who lead, and are told nothing old.
+#[test]
+fn an_old_member_that_comes_back_has_no_vote() {
+    for seed in SEEDS {
+        let plan = NodesPlan {
+            faults: vec![(2_500, Fault::Isolate { host: 1 }), (7_000, Fault::Heal)],
+            twin: Some((3_500, 1)),
+            pause_ms: 10,
+            log_much_bytes: 4_000,
+            peace_ms: 12_000,
+            ..NodesPlan::calm(seed)
+        };
+        let outcome = holds(&plan);
+        assert_eq!(outcome.counts.members, 4, "{:?}", outcome.counts);
+        let last = outcome.last_written[&4];
+        let late = Duration::from_millis(11_500);
+        assert!(last > late, "the new one writes until the end: {last:?}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! Runs of many seeds. `TRANDB_SEEDS` says how many, `TRANDB_SEED` which one alone, with its plan.
 
+use trandb_cluster::simulation::{Fault, Kind, draw, each_seed};
+
 use super::{
-    super::{plan::Fault, seeds::number},
     host::NodeCounts,
     run::{NodesPlan, run},
 };
@@ -11,7 +12,7 @@ const SEEDS: u64 = 10;
 
 /// The command that repeats a run.
 pub(crate) fn command(seed: u64) -> String {
-    format!("seed {seed}; to repeat it: TRANDB_SEED={seed} just cluster-sim 1 nodes_hold")
+    format!("TRANDB_SEED={seed} just cluster-sim 1 nodes_hold")
 }
 
 impl NodesPlan {
@@ -30,69 +31,31 @@ impl NodesPlan {
             ..Self::calm(seed)
         };
         if rng.u8(..10) > 0 {
-            plan.faults = faults(&mut rng, plan.hosts, plan.peace_ms);
+            // From the very beginning: founding is disturbed too.
+            let begin_ms = rng.u64(20..1_000);
+            let kinds: Vec<Kind> = [Fault::KINDS, &[Fault::LOSS]].concat();
+            plan.faults = draw(&mut rng, plan.hosts, (begin_ms, plan.peace_ms), &kinds);
         }
         plan
     }
 }
 
-/// From the very beginning: founding is disturbed too.
-fn faults(rng: &mut fastrand::Rng, hosts: usize, end_ms: u64) -> Vec<(u64, Fault)> {
-    let kinds: Vec<u8> = (0..8).filter(|_| rng.u8(..3) == 0).collect();
-    let kinds = if kinds.is_empty() {
-        vec![rng.u8(..8)]
-    } else {
-        kinds
-    };
-    let mut faults = Vec::new();
-    let mut now = rng.u64(20..1_000);
-    while now < end_ms {
-        let a = rng.usize(1..=hosts);
-        let b = 1 + (a - 1 + rng.usize(1..hosts)) % hosts;
-        let back_ms = rng.u64(50..1_500);
-        let fault = match rng.choice(&kinds).expect("some") {
-            0 => Fault::Crash { host: a, back_ms },
-            1 => Fault::CrashLeader { back_ms },
-            2 => Fault::Partition { a, b },
-            3 => Fault::OneWay { from: a, to: b },
-            4 => Fault::Hold { a, b },
-            5 => Fault::Isolate { host: a },
-            6 => Fault::IsolateLeader,
-            _ => Fault::Latency {
-                max_ms: rng.u64(2..60),
-            },
-        };
-        faults.push((now, fault));
-        now += rng.u64(50..1_500);
-        // Often enough that something goes on between.
-        if rng.u8(..3) > 0 {
-            faults.push((now, Fault::Heal));
-            now += rng.u64(50..1_000);
-        }
-    }
-    faults
-}
-
 #[test]
 fn whatever_happens_nodes_hold() {
-    let (first, count) = match number("TRANDB_SEED") {
-        Some(seed) => (seed, 1),
-        None => (1_000, number("TRANDB_SEEDS").unwrap_or(SEEDS)),
-    };
     let mut total = NodeCounts::default();
-    for seed in first..first + count {
-        println!("{}", command(seed));
+    let count = each_seed(SEEDS, command, |seed, alone| {
         let plan = NodesPlan::of(seed);
-        if count == 1 {
+        if alone {
             println!("{plan:#?}");
         }
         let outcome = run(&plan);
         println!("  {:?}", outcome.counts);
-        if let Some(violation) = outcome.violation {
-            panic!("{plan:#?}\n{violation}\n\n{}", command(seed));
-        }
         total.add(&outcome.counts);
-    }
+        match outcome.violation {
+            Some(violation) => Err(format!("{plan:#?}\n{violation}")),
+            None => Ok(()),
+        }
+    });
     println!("together: {total:?}");
     // A harness in which nothing happens finds nothing.
     if count >= SEEDS {
