@@ -14,6 +14,7 @@ use std::{
 use trandb_cluster::{
     group::Role,
     node::{self, Failure, GroupStatus, Node, NodeStatus, Router},
+    peer::network::{Network, Tcp},
     system::State,
 };
 use trandb_common::{
@@ -31,10 +32,10 @@ use crate::{
 };
 
 /// The shards of a cluster, as one of its nodes reaches them.
-pub struct Replicated {
-    node: Node,
+pub struct Replicated<N: Network = Tcp> {
+    node: Node<N>,
     count: NonZeroU16,
-    router: Arc<OnceLock<Router>>,
+    router: Arc<OnceLock<Router<N>>>,
 }
 
 /// The cluster that was found has another number of shards.
@@ -47,9 +48,9 @@ pub struct OtherShards {
     theirs: NonZeroU16,
 }
 
-impl Replicated {
+impl<N: Network> Replicated<N> {
     /// The shards of the cluster that `node` finds, which must be `count`.
-    pub fn new(node: Node, count: NonZeroU16) -> Self {
+    pub fn new(node: Node<N>, count: NonZeroU16) -> Self {
         Self {
             node,
             count,
@@ -63,7 +64,7 @@ impl Replicated {
     /// # Errors
     ///
     /// Keys would be looked for at other shards than those where the cluster has them.
-    pub fn open(&self) -> impl Future<Output = Result<bool, OtherShards>> + Send + 'static {
+    pub fn open(&self) -> impl Future<Output = Result<bool, OtherShards>> + Send + use<N> {
         let (node, ours) = (self.node.clone(), self.count);
         let router = Arc::clone(&self.router);
         async move {
@@ -78,7 +79,7 @@ impl Replicated {
         }
     }
 
-    fn router(&self) -> Result<&Router, ShardError> {
+    fn router(&self) -> Result<&Router<N>, ShardError> {
         self.router.get().ok_or(ShardError::Unavailable)
     }
 }
@@ -98,7 +99,7 @@ impl From<Failure> for ShardError {
 /// A command is given longer than its locks would be waited for: its leader may have to be elected.
 const EXECUTE_MIN: Duration = Duration::from_secs(2);
 
-impl Shards for Replicated {
+impl<N: Network> Shards for Replicated<N> {
     fn count(&self) -> NonZeroU16 {
         self.count
     }

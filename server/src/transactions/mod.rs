@@ -23,6 +23,7 @@ mod sweep;
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::sync::oneshot;
+use trandb_cluster::task;
 use trandb_common::{
     Key, TransactionId, Version,
     limits::{ATTEMPT_GRACE, LOCK_WAIT_MAX, TRANSACTION_TIMEOUT_MAX},
@@ -138,7 +139,7 @@ impl<S: Shards> Database<S> {
         if waiting.is_within_one_shard() {
             Box::pin(waiting.finish(tell)).await;
         } else {
-            tokio::spawn(waiting.finish(tell));
+            task::spawn(waiting.finish(tell));
         }
         match told.await {
             Ok(told) => result(id, promised, told),
