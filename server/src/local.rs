@@ -206,6 +206,7 @@ impl Shards for Local {
         Ok(LeftBehind {
             in_doubt: shard.in_doubt(since, limit),
             unfinalized: shard.unfinalized(since, limit),
+            clock: shard.clock(),
         })
     }
 

@@ -155,10 +155,12 @@ impl<N: Network> Shards for Replicated<N> {
         let node::LeftBehind {
             in_doubt,
             unfinalized,
+            clock,
         } = left.await?;
         Ok(LeftBehind {
             in_doubt,
             unfinalized,
+            clock,
         })
     }
 

@@ -59,6 +59,8 @@ pub struct LeftBehind {
     pub in_doubt: Vec<InDoubt>,
     /// Transactions that it has committed and that some participants may not have carried out.
     pub unfinalized: Vec<Unfinalized>,
+    /// The shard's log time.
+    pub clock: LogTime,
 }
 
 /// The numbers of `count` shards.

@@ -70,6 +70,8 @@ pub struct LeftBehind {
     pub in_doubt: Vec<InDoubt>,
     /// Transactions that it has committed and that some participants may not have carried out.
     pub unfinalized: Vec<Unfinalized>,
+    /// The shard's log time.
+    pub clock: LogTime,
 }
 
 /// What is asked of a shard.
@@ -108,6 +110,7 @@ impl Operation {
             Self::LeftBehind { since, limit } => Outcome::LeftBehind(LeftBehind {
                 in_doubt: shard.in_doubt(*since, *limit),
                 unfinalized: shard.unfinalized(*since, *limit),
+                clock: shard.clock(),
             }),
         })
     }
