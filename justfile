@@ -65,11 +65,13 @@ sim SEED:
 sim-many N:
     TRANDB_SEEDS={{ N }} cargo test --workspace --test simulation -- seeds:: --nocapture
 
-# Run groups of replicas in the simulated network with N seeds
-cluster-sim N="20" *NAME:
+# Run groups, nodes and transactions in the simulated network with N seeds of each kind
+cluster-sim N="20" *NAME: (_cluster-sim N "trandb-cluster" "simulation" NAME) (_cluster-sim N "trandb-integration-tests" "cluster_simulation" NAME)
+
+_cluster-sim N PACKAGE BINARY *NAME:
     TRANDB_SEEDS={{ N }} RUSTFLAGS="--cfg tokio_unstable --cfg simulation" \
-        CARGO_TARGET_DIR={{ target_dir }}/simulation \
-        cargo test --locked -p trandb-cluster --test simulation -- --nocapture --test-threads 1 {{ NAME }}
+        CARGO_TARGET_DIR={{ target_dir }}/simulation CARGO_PROFILE_DEV_OPT_LEVEL=1 \
+        cargo test --locked -p {{ PACKAGE }} --test {{ BINARY }} -- --nocapture --test-threads 1 {{ NAME }}
 
 # Run groups of replicas in the simulated network with one SEED, and print its plan
 cluster-sim-seed SEED:

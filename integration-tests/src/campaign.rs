@@ -52,7 +52,8 @@ pub fn smallest(
     }))
 }
 
-/// [`search`] in a world where nothing repeats: a failing run is shown as it was.
+/// [`search`] in a world where nothing repeats, or where a run takes too long to be made smaller: a
+/// failing run is shown as it was.
 ///
 /// # Errors
 ///

@@ -177,6 +177,9 @@ impl Found {
 /// The command that runs one seed of a test, and prints its trace. `test` is its path in the binary
 /// `simulation`, or another binary and its path there, with a blank in between.
 pub fn replay(test: &str, seed: Seed) -> String {
+    if cfg!(simulation) {
+        return format!("TRANDB_SEED={seed} just cluster-sim 1 {test}");
+    }
     let (binary, test) = test.split_once(' ').unwrap_or(("simulation", test));
     // Some need Docker, and are ignored unless they are asked for.
     let ignored = match binary {

@@ -121,7 +121,7 @@ impl Seeds {
                     .parse()
                     .unwrap_or_else(|error| panic!("TRANDB_SEED={text:?}: {error}")),
                 count: number.unwrap_or(1),
-                pasted: number.is_none(),
+                pasted: number.is_none_or(|number| number == 1),
                 origin: "TRANDB_SEED".to_owned(),
             },
             Err(_) => Self::of_commit(number.unwrap_or(count)),

@@ -11,7 +11,10 @@ use std::{
     fmt,
     future::pending,
     num::NonZeroU16,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,7 +24,10 @@ use tokio::{
     task::yield_now,
     time::{Instant, sleep},
 };
-use trandb_common::{Key, TransactionId, wire::ListedKey};
+use trandb_common::{
+    Key, TransactionId,
+    wire::{ListedKey, cluster::ClusterStatus},
+};
 use trandb_engine::{AttemptId, Command, Known, LogTime, Read, Reply, ShardId, Subject};
 use trandb_server::{
     Local, Shards,
@@ -128,6 +134,7 @@ pub struct Seam<S> {
     faults: SeamFaults,
     rng: Arc<Mutex<Rng>>,
     vanished: Arc<Mutex<BTreeSet<AttemptId>>>,
+    ended: Arc<AtomicBool>,
     tally: Tally,
     trace: Trace,
 }
@@ -139,6 +146,7 @@ impl<S> Clone for Seam<S> {
             faults: self.faults.clone(),
             rng: Arc::clone(&self.rng),
             vanished: Arc::clone(&self.vanished),
+            ended: Arc::clone(&self.ended),
             tally: self.tally.clone(),
             trace: self.trace.clone(),
         }
@@ -153,9 +161,16 @@ impl<S> Seam<S> {
             faults,
             rng: Arc::new(Mutex::new(rng)),
             vanished: Arc::default(),
+            ended: Arc::default(),
             tally,
             trace,
         }
+    }
+
+    /// The same, with faults until `ended` is set.
+    #[must_use]
+    pub fn until(self, ended: Arc<AtomicBool>) -> Self {
+        Self { ended, ..self }
     }
 
     /// The same shards without faults.
@@ -175,7 +190,7 @@ impl<S> Seam<S> {
     fn draws(&self, percent: u8) -> bool {
         // Without faults nothing is drawn and nothing locked.
         let drawn = || self.rng().u8(..100) < percent;
-        percent > 0 && drawn()
+        percent > 0 && !self.ended.load(Ordering::Relaxed) && drawn()
     }
 
     fn rng(&self) -> std::sync::MutexGuard<'_, Rng> {
@@ -357,6 +372,14 @@ impl<S: Shards> Shards for Seam<S> {
 
     fn released(&self, shard: ShardId) -> impl Future<Output = ()> + Send {
         self.inner.released(shard)
+    }
+
+    fn tends(&self, shard: ShardId) -> bool {
+        self.inner.tends(shard)
+    }
+
+    fn cluster(&self) -> ClusterStatus {
+        self.inner.cluster()
     }
 }
 

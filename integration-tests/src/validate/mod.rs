@@ -58,6 +58,7 @@ const RULES: &[Rule] = &[
 pub fn validate(run: &Run) -> Result<(), Box<Failure>> {
     let evidence = match &run.end {
         End::Panicked(message) => vec![found("panic", message.clone(), &[])],
+        End::Violated(violation) => vec![found("violation", violation.clone(), &[])],
         End::Stalled => {
             let sentence = "clients did not come to an end in two hours of their time";
             vec![found("stalled", sentence.to_owned(), &[])]

@@ -3,8 +3,11 @@
 //!
 //! - [`simulated`]: one thread, virtual time, everything drawn from the seed;
 //! - [`real`]: several threads, sockets, real time: there the history is the evidence;
-//! - [`real_nodes`]: a cluster of processes or containers, one of which fails in the middle.
+//! - [`real_nodes`]: a cluster of processes or containers, one of which fails in the middle;
+//! - `nodes` (`--cfg simulation`): a cluster in a simulated network.
 
+#[cfg(simulation)]
+pub mod nodes;
 mod play;
 pub mod real;
 pub mod real_nodes;
@@ -43,6 +46,8 @@ pub enum End {
     Quiet(Quiet),
     /// Something panicked: the service, or the harness.
     Panicked(String),
+    /// Something was seen inside the service that must not be.
+    Violated(String),
     /// Clients did not come to an end.
     Stalled,
 }

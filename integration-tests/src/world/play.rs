@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use trandb_client::{Client, RetryPolicy, Value};
 use trandb_common::{Key, limits::LOCK_WAIT_MAX, wire::Limits};
@@ -16,6 +16,7 @@ use trandb_server::{
 
 use super::{Counted, End, Quiet, service::Service};
 use crate::{
+    PATIENCE,
     counts::Tally,
     faults::{
         network::{Deliver, Line, Network, Passage},
@@ -40,7 +41,10 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn begin() -> Self {
-        let trace = Trace::begin();
+        Self::begin_with(Trace::begin())
+    }
+
+    pub(super) fn begin_with(trace: Trace) -> Self {
         Self {
             recorder: Recorder::new(trace.clone()),
             tally: Tally::default(),
@@ -68,7 +72,7 @@ const STATUS_TIME_MAX: Duration = Duration::from_mins(9);
 const SWEEPS_MAX: usize = 200;
 
 /// What the service is told.
-fn settings(setup: &Setup) -> Settings {
+pub(super) fn settings(setup: &Setup) -> Settings {
     Settings {
         limits: Limits::new(setup.memory_bytes_max, setup.in_flight_bytes_max, 1_000),
         body_timeout: Duration::from_millis(setup.body_timeout_ms),
@@ -280,7 +284,7 @@ pub(super) async fn play_clients<D: Deliver>(
     network.settle().await;
 }
 
-pub(super) fn client<D: Deliver>(
+fn client<D: Deliver>(
     seed: Seed,
     number: usize,
     timeout_ms: u64,
@@ -307,11 +311,42 @@ pub(super) fn client<D: Deliver>(
         .expect("a client can be made of this")
 }
 
-/// Reads all keys at one moment.
-pub(super) async fn look_at_all<D: Deliver>(
-    auditor: &mut Actor<D>,
+/// Looks at what a cluster holds when all is well again, and then takes it away.
+pub(super) async fn audit<D: Deliver>(
+    watch: &Watch,
     scenario: &Scenario,
-) -> Answered {
+    endpoints: &[String],
+    way: D,
+) -> Quiet {
+    let Watch {
+        recorder,
+        tally,
+        trace,
+    } = watch;
+    let network = Network::new(way, recorder.clone(), tally.clone(), trace.clone());
+    let (by, line) = (By::Auditor, network.line(By::Auditor));
+    let client = client(scenario.seed, usize::MAX, 10_000, endpoints, line.clone());
+    let mut auditor = Actor::new(client, line, by, recorder.clone(), tally.clone());
+    let mut quiet = Quiet::default();
+    // What coordinators that are gone have left locked is resolved after some seconds.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match look_at_all(&mut auditor, scenario).await {
+            Answered::Values(_) => break,
+            other if Instant::now() > deadline => {
+                quiet.complaints.push(format!("all keys together: {other}"));
+                break;
+            }
+            _ => sleep(Duration::from_millis(200)).await,
+        }
+    }
+    ask_for_outcomes(&mut auditor, recorder).await;
+    look(&mut auditor, scenario, &mut quiet).await;
+    quiet
+}
+
+/// Reads all keys at one moment.
+async fn look_at_all<D: Deliver>(auditor: &mut Actor<D>, scenario: &Scenario) -> Answered {
     let keys = scenario.schedule.keys().into_iter().collect();
     auditor
         .call(Asked::GetMany { keys }, Passage::default())
@@ -319,18 +354,14 @@ pub(super) async fn look_at_all<D: Deliver>(
 }
 
 /// Asks what became of every transaction.
-pub(super) async fn ask_for_outcomes<D: Deliver>(auditor: &mut Actor<D>, recorder: &Recorder) {
+async fn ask_for_outcomes<D: Deliver>(auditor: &mut Actor<D>, recorder: &Recorder) {
     for id in recorder.transactions() {
         auditor.call(Asked::Status { id }, Passage::default()).await;
     }
 }
 
 /// Looks at every key, and then deletes it.
-pub(super) async fn look<D: Deliver>(
-    auditor: &mut Actor<D>,
-    scenario: &Scenario,
-    quiet: &mut Quiet,
-) {
+async fn look<D: Deliver>(auditor: &mut Actor<D>, scenario: &Scenario, quiet: &mut Quiet) {
     let calm = Passage::default;
     let keys = scenario.schedule.keys();
     for key in &keys {

@@ -7,22 +7,17 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use tokio::{
-    runtime::Runtime,
-    time::{Instant, sleep},
-};
+use tokio::{runtime::Runtime, time::sleep};
 use trandb_client::HttpTransport;
 
 use super::{
     End, Quiet, Run,
-    play::{Watch, ask_for_outcomes, client, look, look_at_all, play_clients},
+    play::{Watch, audit, play_clients},
     real::{Sockets, hurried},
 };
 use crate::{
-    PATIENCE,
     cluster::{Failure, Nodes},
-    faults::{network::Network, seam::SeamFaults},
-    recorder::{Actor, Answered, By},
+    faults::seam::SeamFaults,
     scenario::{Scenario, Setup},
 };
 
@@ -84,7 +79,7 @@ async fn play(cluster: &mut impl Nodes, scenario: &Scenario, watch: &Watch) -> Q
     let clients = play_clients(watch, scenario, &endpoints, sockets(), |_| ());
     let ((), ()) = tokio::join!(clients, fail(cluster, scenario, watch));
     cluster.ready().await;
-    audit(cluster, scenario, watch).await
+    audit(watch, scenario, &cluster.endpoints(), sockets()).await
 }
 
 fn sockets() -> Sockets {
@@ -119,39 +114,4 @@ async fn fail(cluster: &mut impl Nodes, scenario: &Scenario, watch: &Watch) {
     cluster.recover(node, failure).await;
     let over = format_args!("{failure:?} is over");
     watch.trace.line("fault", over);
-}
-
-/// Looks at what is there when all is well again, and then takes it away.
-async fn audit(cluster: &impl Nodes, scenario: &Scenario, watch: &Watch) -> Quiet {
-    let Watch {
-        recorder,
-        tally,
-        trace,
-    } = watch;
-    let network = Network::new(sockets(), recorder.clone(), tally.clone(), trace.clone());
-    let (by, line) = (By::Auditor, network.line(By::Auditor));
-    let client = client(
-        scenario.seed,
-        usize::MAX,
-        10_000,
-        &cluster.endpoints(),
-        line.clone(),
-    );
-    let mut auditor = Actor::new(client, line, by, recorder.clone(), tally.clone());
-    let mut quiet = Quiet::default();
-    // What coordinators that are gone have left locked is resolved after some seconds.
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match look_at_all(&mut auditor, scenario).await {
-            Answered::Values(_) => break,
-            other if Instant::now() > deadline => {
-                quiet.complaints.push(format!("all keys together: {other}"));
-                break;
-            }
-            _ => sleep(Duration::from_millis(200)).await,
-        }
-    }
-    ask_for_outcomes(&mut auditor, recorder).await;
-    look(&mut auditor, scenario, &mut quiet).await;
-    quiet
 }

@@ -55,7 +55,7 @@ thread_local! {
 
 /// Runs `play`; of a panic in it, or in a task of it, says where and why. A panic in a run is a finding: it is told
 /// once, with the run, and not by every run that makes it smaller.
-fn watched<T>(play: impl FnOnce() -> T) -> Result<T, String> {
+pub(super) fn watched<T>(play: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let otherwise = take_hook();
