@@ -30,7 +30,19 @@ use crate::tree;
 pub(crate) const LIBRARY: &str = "lib";
 
 /// Bugs are planted in what users run, nowhere else.
-const PRODUCT: &[&str] = &["client/src/", "common/src/", "engine/src/", "server/src/"];
+const PRODUCT: &[&str] = &[
+    "client/src/",
+    "cluster/src/",
+    "common/src/",
+    "engine/src/",
+    "server/src/",
+];
+
+/// The test binaries that are built for the simulated network, each with its package.
+const IN_A_SIMULATED_NETWORK: &[(&str, &str)] = &[
+    ("trandb-cluster", "simulation"),
+    ("trandb-integration-tests", "cluster_simulation"),
+];
 
 /// A bug that can be planted.
 #[derive(Debug)]
@@ -57,6 +69,13 @@ pub(crate) struct Suite {
     pub(crate) test: String,
 }
 
+impl Suite {
+    /// Whether it is built for the simulated network, as `just cluster-sim` does.
+    pub(crate) fn is_in_a_simulated_network(&self) -> bool {
+        IN_A_SIMULATED_NETWORK.contains(&(&self.package, &self.binary))
+    }
+}
+
 /// As a command.
 impl fmt::Display for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,6 +88,9 @@ impl fmt::Display for Suite {
             LIBRARY => "--lib".to_owned(),
             name => format!("--test {name}"),
         };
+        if self.is_in_a_simulated_network() {
+            return write!(f, "just cluster-sim 20 --exact {test}");
+        }
         write!(f, "cargo test -p {package} {binary} -- --exact {test}")
     }
 }

@@ -24,6 +24,9 @@ use crate::{
 /// How long a test may take: a bug that makes it hang is not found by that.
 const TIME_MAX: Duration = Duration::from_mins(2);
 
+/// The same in a simulated network, where a run takes a second.
+const NETWORK_TIME_MAX: Duration = Duration::from_mins(6);
+
 /// The test binaries that start the server's own, which must stand beside them.
 const START_THE_SERVER: &[&str] = &["client", "contract", "faults", "traps"];
 
@@ -82,6 +85,9 @@ impl Suite {
         if self.binary == LIBRARY {
             return vec!["test", "--no-run", "--package", &self.package, "--lib"];
         }
+        if self.is_in_a_simulated_network() {
+            return vec!["build", "--package", &self.package, "--test", &self.binary];
+        }
         let mut build = vec!["build", "--workspace", "--test", &self.binary];
         if START_THE_SERVER.contains(&self.binary.as_str()) {
             build.extend(["--bin", "trandb-server"]);
@@ -100,8 +106,16 @@ impl Built {
             .args(suite.build())
             .args(["--locked", "--message-format=json-render-diagnostics"])
             .env("CARGO_TARGET_DIR", tree::programs())
-            .env("CARGO_BUILD_BUILD_DIR", tree::target())
             .stderr(Stdio::piped());
+        if suite.is_in_a_simulated_network() {
+            // As `just cluster-sim` builds it, and where.
+            command
+                .env("RUSTFLAGS", "--cfg tokio_unstable --cfg simulation")
+                .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+                .env("CARGO_BUILD_BUILD_DIR", tree::target().join("simulation"));
+        } else {
+            command.env("CARGO_BUILD_BUILD_DIR", tree::target());
+        }
         let output = command.output().context("cargo cannot be started")?;
         if !output.status.success() {
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -153,20 +167,25 @@ impl Built {
             command.env("TRANDB_SEEDS", runs.to_string());
         }
         let mut child = command.spawn()?;
-        let status = child.wait_timeout(TIME_MAX)?;
+        let time_max = if suite.is_in_a_simulated_network() {
+            NETWORK_TIME_MAX
+        } else {
+            TIME_MAX
+        };
+        let status = child.wait_timeout(time_max)?;
         let group = Pid::from_raw(i32::try_from(child.id())?);
         // Nobody is left in it where the test has ended as it should.
         let _ = killpg(group, Signal::SIGKILL);
         child.wait()?;
         let output = fs::read(&self.log)?;
-        Ok(judge(status, &String::from_utf8_lossy(&output)))
+        Ok(judge(status, time_max, &String::from_utf8_lossy(&output)))
     }
 }
 
 /// What came of a test that ended like this and has written this; none: it did not end.
-fn judge(status: Option<ExitStatus>, output: &str) -> Run {
+fn judge(status: Option<ExitStatus>, time_max: Duration, output: &str) -> Run {
     let Some(status) = status else {
-        return Run::Unusable(format!("has not ended within {TIME_MAX:?}"));
+        return Run::Unusable(format!("has not ended within {time_max:?}"));
     };
     let result = output
         .lines()
@@ -198,7 +217,7 @@ mod tests {
     use super::*;
 
     fn judged(code: i32, output: &str) -> Run {
-        judge(Some(ExitStatus::from_raw(code << 8)), output)
+        judge(Some(ExitStatus::from_raw(code << 8)), TIME_MAX, output)
     }
 
     #[test]
@@ -217,7 +236,7 @@ mod tests {
         ] {
             assert!(matches!(judged(code, output), Run::Unusable(_)), "{output}");
         }
-        assert!(matches!(judge(None, failed), Run::Unusable(_)));
+        assert!(matches!(judge(None, TIME_MAX, failed), Run::Unusable(_)));
     }
 
     #[test]
