@@ -71,7 +71,7 @@ pub fn own(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
 }
 
 /// Adds the comparison of two servers under one load, unless it is left out.
-fn compare(
+pub(crate) fn compare(
     report: &mut Report,
     settings: &Settings,
     name: &str,

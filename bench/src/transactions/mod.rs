@@ -284,7 +284,7 @@ impl Run {
 }
 
 /// A counted load without a time limit of its own.
-fn once(
+pub(crate) fn once(
     server: &Server,
     protocol: &dyn Protocol,
     settings: &Settings,
@@ -294,5 +294,5 @@ fn once(
         duration: load::DURATION_MAX,
         ..settings.load(mix, 1)
     };
-    load::run(server.address(), protocol, &load)?.all_right()
+    load::run_at(server.addresses(), protocol, &load)?.all_right()
 }
