@@ -5,7 +5,7 @@
 //! log        the entries, in memory
 //! machine    applies them
 //! message    what replicas say to each other
-//! network    sends it; `incoming` answers it
+//! network    sends it, entries as `append` says; `incoming` answers it
 //! barrier    reads share their rounds
 //! tend       what a replica does unasked
 //! ```
@@ -54,6 +54,7 @@ use self::{
     types::{Proposal, Runtime, Types, log_id, position},
 };
 
+mod append;
 mod barrier;
 mod incoming;
 mod log;
