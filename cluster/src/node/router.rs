@@ -21,6 +21,7 @@ use super::{
     forward::{Answered, Forwarded, decode, encode},
     operation::{Miss, Operation, Outcome},
     replica::Replica,
+    rounds,
 };
 
 /// How long to wait before a leader is looked for again. Not until the group says that something
@@ -277,7 +278,7 @@ impl<N: Network> Inner<N> {
             return self.propose(group, command, deadline).await;
         }
         let until = deadline.min(Instant::now() + LOOK_MAX);
-        group.read_barrier(until).await?;
+        rounds::barrier(&groups.reads, shard, until).await?;
         let outcome = group.read_with(|replica| operation.look(replica.shard()));
         outcome.ok_or(Miss::Failed(Failure::Unknown))
     }
