@@ -176,7 +176,7 @@ impl<N: Network> Router<N> {
     /// leader should drive, such as resolving what was left behind.
     pub fn leads(&self, shard: ShardId) -> bool {
         let group = self.replica(shard);
-        group.is_some_and(|group| group.status().role == Role::Leader)
+        group.is_some_and(RaftGroup::leads)
     }
 
     fn replica(&self, shard: ShardId) -> Option<&RaftGroup<Replica>> {
@@ -274,6 +274,9 @@ impl<N: Network> Inner<N> {
     ) -> Answered {
         let group = groups.shard(shard);
         let group = group.ok_or(Miss::Failed(Failure::Unavailable))?;
+        if let Some(leader) = group.leads_instead() {
+            return Err(Miss::Elsewhere(Some(leader)));
+        }
         if let Operation::Execute(command) = operation {
             return self.propose(group, command, deadline).await;
         }

@@ -52,6 +52,18 @@ impl Leadership {
 }
 
 impl<S: StateMachine> Inner<S> {
+    /// Who leads instead of this replica, as it believes; none: it leads, or nobody.
+    #[allow(clippy::significant_drop_tightening)]
+    pub(super) fn leads_instead(&self) -> Option<Address> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics
+            .current_leader
+            .filter(|leader| *leader != self.node)?;
+        let at = metrics.membership_config.membership().get_node(&leader)?;
+        address(Some(leader), Some(at.clone()))
+    }
+
     /// Read after whatever the leadership is to be confirmed for.
     #[allow(clippy::significant_drop_tightening)]
     pub(super) fn leadership(&self) -> Result<Leadership, ReadError> {
@@ -64,9 +76,8 @@ impl<S: StateMachine> Inner<S> {
         let elsewhere = || {
             let leader = metrics.current_leader.filter(|leader| *leader != self.node);
             let at = leader.and_then(|leader| membership.membership().get_node(&leader));
-            ReadError::NotLeader {
-                leader: address(leader, at.cloned()),
-            }
+            let leader = address(leader, at.cloned());
+            ReadError::NotLeader { leader }
         };
         if metrics.state != ServerState::Leader {
             return Err(elsewhere());

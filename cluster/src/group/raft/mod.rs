@@ -232,6 +232,16 @@ impl<S: StateMachine> RaftGroup<S> {
         Ok(Self { inner, readers })
     }
 
+    /// Whether this replica leads, as it believes.
+    pub fn leads(&self) -> bool {
+        self.inner.raft.metrics().borrow_watched().state == ServerState::Leader
+    }
+
+    /// Who leads instead of this replica, as it believes: for who would only ask it to hear that.
+    pub fn leads_instead(&self) -> Option<Address> {
+        self.inner.leads_instead()
+    }
+
     /// What this replica claims when it leads. A read that had come before is answered by what this
     /// replica has applied after a majority has [confirmed](Self::has_voted_for) it: the same as
     /// [`read_barrier`](Group::read_barrier), but that who asks can ask for many groups at once.
