@@ -164,7 +164,8 @@ fn count_instructions(
         if settings.leaves_out(&name) {
             continue;
         }
-        let (codec, cold) = transactions::two_key_codec(TRANSACTION_KEYS, spread, settings)?;
+        let (codec, cold) =
+            transactions::two_key_codec(TRANSACTION_KEYS, spread, default_shards()?, settings)?;
         let subject = Subject {
             command: &trandb,
             protocol: &codec,

@@ -28,7 +28,6 @@ use crate::{
     protocol::Dialect,
     report::Report,
     servers::Starter,
-    shards::default_shards,
     stats::{Goal, Quartiles},
     workload::Mix,
 };
@@ -47,9 +46,9 @@ const GAP_MAX: Duration = Duration::from_secs(30);
 
 /// So many `kills`, with `clients` besides the probes.
 pub fn failover(starter: &Starter, settings: &Settings, kills: usize) -> anyhow::Result<Report> {
-    let shards = default_shards()?;
     let mut report = Report::new(settings.clone());
     let mut nodes = Nodes::start(starter, &[])?;
+    let shards = nodes.shards()?;
     let (keys, value_size) = (settings.keys, settings.value_size);
     once(&nodes, settings, Mix::load(keys))?;
 

@@ -15,7 +15,7 @@ mod failover;
 mod nodes;
 mod replacement;
 
-use std::time::Duration;
+use std::{num::NonZeroU16, time::Duration};
 
 use anyhow::Context;
 
@@ -50,7 +50,9 @@ pub fn all(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
         ..settings.clone()
     };
     let mut report = Report::new(settings.clone());
-    let cluster = Nodes::start(starter, &[])?.into_server()?;
+    let nodes = Nodes::start(starter, &[])?;
+    let shards = nodes.shards()?;
+    let cluster = nodes.into_server()?;
     idle(&cluster, settings, &mut report)?;
     settings.fill(&cluster)?;
     against_etcd(starter, settings, &cluster, &mut report)?;
@@ -65,7 +67,7 @@ pub fn all(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
             _ => Goal::None,
         },
     )?;
-    two_shards(settings, &cluster, &single, &mut report)?;
+    two_shards(settings, shards, [&cluster, &single], &mut report)?;
     Ok(report)
 }
 
@@ -130,11 +132,12 @@ fn both(
     Ok(())
 }
 
-/// Transactions of two keys in two shards, against those of a single node.
+/// Transactions of two keys in two of the cluster's `shards`, against those of a single node, which
+/// has at least as many.
 fn two_shards(
     settings: &Settings,
-    cluster: &Server,
-    single: &Server,
+    shards: NonZeroU16,
+    [cluster, single]: [&Server; 2],
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let name = format!(
@@ -146,7 +149,7 @@ fn two_shards(
         return Ok(());
     }
     let (codec, count) =
-        transactions::two_key_codec(settings.keys, Spread::SeveralShards, settings)?;
+        transactions::two_key_codec(settings.keys, Spread::SeveralShards, shards, settings)?;
     let mix = Mix {
         order: Order::Ascending,
         ..Mix::puts(count)

@@ -5,6 +5,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    num::NonZeroU16,
     path::PathBuf,
     process::Command,
     time::{Duration, Instant},
@@ -58,6 +59,8 @@ impl Nodes {
                 ("--peer-listen", peers[number].to_string()),
                 ("--peers", seeds.clone()),
                 ("--bootstrap-expect", NODES.to_string()),
+                // Three nodes on two cores: more threads would only take turns.
+                ("--threads", "1".to_owned()),
             ];
             let own = own
                 .into_iter()
@@ -115,6 +118,14 @@ impl Nodes {
         Ok(())
     }
 
+    /// How many shards there are.
+    pub(super) fn shards(&self) -> anyhow::Result<NonZeroU16> {
+        let status = status(self.members[0].address)?;
+        let shards = status.groups.iter().filter(|group| group.shard.is_some());
+        let shards = NonZeroU16::new(u16::try_from(shards.count())?);
+        shards.context("a cluster without shards")
+    }
+
     /// The number of the node that leads `shard`, as the cluster says.
     pub(super) fn leader(&self, shard: u16) -> anyhow::Result<usize> {
         let start = Instant::now();
@@ -134,8 +145,7 @@ impl Nodes {
     }
 
     fn leader_as_seen_at(&self, address: SocketAddr, shard: u16) -> anyhow::Result<Option<usize>> {
-        let (_, body) = get(address, "/cluster")?;
-        let status: ClusterStatus = serde_json::from_slice(&body).context("not a /cluster")?;
+        let status = status(address)?;
         let mut groups = status.groups.iter();
         let group = groups.find(|group| group.shard == Some(shard));
         let Some(leader) = group.and_then(|group| group.leader) else {
@@ -160,6 +170,12 @@ impl Nodes {
             Dialect::Trandb,
         )
     }
+}
+
+/// How the node at `address` sees its cluster.
+fn status(address: SocketAddr) -> anyhow::Result<ClusterStatus> {
+    let (_, body) = get(address, "/cluster")?;
+    serde_json::from_slice(&body).with_context(|| format!("/cluster of {address}"))
 }
 
 /// Different free ports of the loopback interface.
@@ -192,11 +208,7 @@ fn read_answer(answer: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
 }
 
 /// The key numbers from `from` on that `shard` of `shards` holds.
-pub(super) fn keys_of(
-    shard: u16,
-    shards: std::num::NonZeroU16,
-    from: u64,
-) -> impl Iterator<Item = u64> {
+pub(super) fn keys_of(shard: u16, shards: NonZeroU16, from: u64) -> impl Iterator<Item = u64> {
     (from..).filter(move |&number| {
         let text = crate::workload::key_text(number);
         let key = trandb_common::Key::try_from(&text[..]);
