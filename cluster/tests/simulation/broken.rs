@@ -15,6 +15,7 @@ fn leader(node: u64, term: u64) -> Status {
         term,
         role: Role::Leader,
         leader: Some(NodeId(node)),
+        followed: true,
         last: None,
         applied: None,
         purged: None,
