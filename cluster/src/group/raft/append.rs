@@ -6,14 +6,14 @@
 //! Nobody waits for it meanwhile: what it says only makes followers apply what the leader has applied
 //! already.
 //!
-//! Tests: below, and with the group, `tests/simulation`.
+//! Tests: with the group, `tests/simulation`.
 
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
 use openraft::{
     base::BoxStream,
-    entry::RaftEntry as _,
+    entry::RaftEntry,
     errors::RPCError,
     raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult},
 };
@@ -39,11 +39,7 @@ pub(super) fn answers<'s, S: StateMachine, T: Transport>(
         let mut requests = requests?;
         let request = next(&mut requests).await?;
         let before = request.prev_log_id;
-        let last = request
-            .entries
-            .last()
-            .map(|entry| entry.log_id())
-            .or(before);
+        let last = request.entries.last().map(RaftEntry::log_id).or(before);
         let answer = match peer.append(request).await {
             Ok(answer) => answer,
             Err(error) => return Some((Err(error), None)),

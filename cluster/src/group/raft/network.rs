@@ -134,7 +134,7 @@ impl<S: StateMachine, T: Transport> RaftNetworkV2<Types<S>> for Peer<S, T> {
         self.append(request).await
     }
 
-    fn stream_append<'s, I>(&'s mut self, requests: I, _: RPCOption) -> Appending<'s, S>
+    fn stream_append<I>(&mut self, requests: I, _: RPCOption) -> Appending<'_, S>
     where
         I: Stream<Item = AppendEntriesRequest<Types<S>>> + OptionalSend + Unpin + 'static,
     {
