@@ -119,11 +119,11 @@ planted *ARGUMENTS:
     cargo build --workspace --bin trandb-planted
     {{ target_dir }}/debug/trandb-planted {{ ARGUMENTS }}
 
-# Measure against the goals that need nothing installed; `just bench transactions`, `just bench checker`
+# Measure against the goals that need nothing installed; `just bench transactions`, `checker`, `cluster`
 bench *FLAGS: _bench-build
     {{ target_dir }}/release/trandb-bench {{ FLAGS }}
 
-# Measure against Redis, memcached, nginx, webdis and etcd, as far as they are installed
+# Measure against Redis, memcached, nginx, webdis and etcd, as far as they are installed; `cluster`: three nodes against etcd's
 bench-peers *FLAGS: _bench-build
     {{ target_dir }}/release/trandb-bench peers {{ FLAGS }}
 

@@ -67,7 +67,7 @@ impl Settings {
         let mut load = self.load(Mix::load(self.keys), 1);
         load.duration = FILL_MAX;
         let protocol = server.dialect.protocol(self.value_size);
-        load::run(server.address(), &*protocol, &load)?.all_right()?;
+        load::run_at(server.addresses(), &*protocol, &load)?.all_right()?;
         Ok(())
     }
 }
@@ -100,7 +100,7 @@ fn window(side: &Side<'_>) -> anyhow::Result<Window> {
     let server = side.server;
     let (machine_before, server_before) = (machine_cpu()?, server.cpu()?);
     let start = Instant::now();
-    let outcome = load::run(server.address(), side.protocol, &side.load)?;
+    let outcome = load::run_at(server.addresses(), side.protocol, &side.load)?;
     let outcome = if side.may_be_put_off {
         outcome.all_right_or_put_off()?
     } else {

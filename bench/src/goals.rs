@@ -71,7 +71,7 @@ pub fn own(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
 }
 
 /// Adds the comparison of two servers under one load, unless it is left out.
-fn compare(
+pub(crate) fn compare(
     report: &mut Report,
     settings: &Settings,
     name: &str,
@@ -164,7 +164,8 @@ fn count_instructions(
         if settings.leaves_out(&name) {
             continue;
         }
-        let (codec, cold) = transactions::two_key_codec(TRANSACTION_KEYS, spread, settings)?;
+        let (codec, cold) =
+            transactions::two_key_codec(TRANSACTION_KEYS, spread, default_shards()?, settings)?;
         let subject = Subject {
             command: &trandb,
             protocol: &codec,

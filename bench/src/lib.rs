@@ -9,7 +9,7 @@
 //!
 //! Reading order: [`workload`] (what is sent), [`protocol`] (how it looks), [`load`] (when it is
 //! sent), [`process`] and [`servers`] (against whom), [`compare`] and [`stats`] (what follows);
-//! [`goals`] and [`transactions`] (what is measured).
+//! [`goals`], [`transactions`] and [`cluster`] (what is measured).
 //! Tests: in each module.
 
 #![expect(
@@ -19,6 +19,7 @@
 
 pub mod baseline;
 pub mod checker;
+pub mod cluster;
 pub mod compare;
 pub mod goals;
 pub mod instructions;

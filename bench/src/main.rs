@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use trandb_bench::{
     baseline::Baseline,
-    checker,
+    checker, cluster,
     compare::Settings,
     goals,
     load::{self, Load, Pace},
@@ -42,7 +42,17 @@ enum Command {
     /// Measure against Redis, memcached, nginx, webdis and etcd, as far as they are installed
     ///
     /// Debian packages: redis-server memcached nginx-light webdis etcd-server
-    Peers(Measure),
+    #[command(args_conflicts_with_subcommands = true)]
+    Peers {
+        #[command(subcommand)]
+        command: Option<PeersCommand>,
+        #[command(flatten)]
+        measure: Measure,
+    },
+    /// Measure three nodes on this machine: against etcd's if it is installed, against a single one
+    ///
+    /// Debian package: etcd-server
+    Cluster(ClusterArguments),
     /// Measure 1, 4, 16, 64 and 256 shards, in process and over HTTP
     ///
     /// The default number of shards is chosen from this table.
@@ -67,6 +77,45 @@ enum Command {
         /// Where it listens
         #[arg(long, default_value = "127.0.0.1:8090")]
         listen: SocketAddr,
+    },
+}
+
+#[derive(Subcommand)]
+enum PeersCommand {
+    /// The same as the command `cluster`
+    Cluster(ClusterArguments),
+}
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct ClusterArguments {
+    #[command(subcommand)]
+    command: Option<ClusterCommand>,
+    #[command(flatten)]
+    measure: Measure,
+}
+
+#[derive(Subcommand)]
+enum ClusterCommand {
+    /// Kill leaders under load, and measure how long their shards cannot be written
+    ///
+    /// --connections is the number of clients; each writes a key every 5 ms or when it can.
+    Failover {
+        /// How many, one after another
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        kills: u16,
+        #[command(flatten)]
+        measure: Measure,
+    },
+    /// Replace each node in turn under load, and measure how long writes wait
+    ///
+    /// --connections is the number of clients; each writes a key every 5 ms or when it can.
+    Replacement {
+        /// What each node holds, in MiB
+        #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+        megabytes: u64,
+        #[command(flatten)]
+        measure: Measure,
     },
 }
 
@@ -158,9 +207,35 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Checker(arguments) => checker::run(&arguments),
         Command::Load(arguments) => load(&arguments),
         Command::Goals(arguments) => measure(arguments, goals::own),
-        Command::Peers(arguments) => measure(arguments, goals::peers),
+        Command::Peers {
+            command: None,
+            measure: arguments,
+        } => measure(arguments, goals::peers),
+        Command::Peers {
+            command: Some(PeersCommand::Cluster(arguments)),
+            ..
+        }
+        | Command::Cluster(arguments) => measure_cluster(arguments),
         Command::Shards(arguments) => measure(arguments, shards::sweep),
         Command::Transactions(arguments) => measure(arguments, transactions::all),
+    }
+}
+
+fn measure_cluster(arguments: ClusterArguments) -> anyhow::Result<bool> {
+    match arguments.command {
+        None => measure(arguments.measure, cluster::all),
+        Some(ClusterCommand::Failover {
+            kills,
+            measure: arguments,
+        }) => measure(arguments, |starter, settings| {
+            cluster::failover(starter, settings, kills.into())
+        }),
+        Some(ClusterCommand::Replacement {
+            megabytes,
+            measure: arguments,
+        }) => measure(arguments, |starter, settings| {
+            cluster::replacement(starter, settings, megabytes)
+        }),
     }
 }
 

@@ -156,7 +156,7 @@ impl Process {
                     self.said()
                 );
             }
-            pause();
+            pause(POLL);
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ impl Process {
             if start.elapsed() > STOP_MAX {
                 bail!("{} does not end after SIGTERM", self.name);
             }
-            pause();
+            pause(POLL);
         }
         Ok(())
     }
@@ -242,9 +242,10 @@ fn pid_of(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX))
 }
 
+/// Waits, on a thread without a runtime.
 #[expect(clippy::disallowed_methods, reason = "no runtime on this thread")]
-fn pause() {
-    std::thread::sleep(POLL);
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 #[cfg(test)]
@@ -311,7 +312,7 @@ mod tests {
                 start.elapsed() < Duration::from_mins(1),
                 "50 ms of CPU are never counted"
             );
-            pause();
+            pause(POLL);
         }
         assert!(machine_cpu().unwrap() > machine_before);
     }

@@ -76,48 +76,73 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// A running server and, for webdis, the Redis behind it.
+/// Running processes that are one server for who uses it: most are one, webdis has its Redis behind
+/// it, a cluster has its nodes.
 pub struct Server {
-    front: Process,
-    behind: Option<Process>,
+    name: String,
+    /// The first is the one in front.
+    processes: Vec<Process>,
+    /// Where clients connect.
+    addresses: Vec<SocketAddr>,
     /// What it speaks.
     pub dialect: Dialect,
 }
 
 impl Server {
+    /// A server of these processes, at least one, whose clients are divided among `addresses`, at
+    /// least one.
+    pub fn of(
+        name: &str,
+        processes: Vec<Process>,
+        addresses: Vec<SocketAddr>,
+        dialect: Dialect,
+    ) -> anyhow::Result<Self> {
+        if processes.is_empty() || addresses.is_empty() {
+            bail!("{name} has no process or no address");
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            processes,
+            addresses,
+            dialect,
+        })
+    }
+
     /// What it is called in tables.
     pub fn name(&self) -> &str {
-        self.front.name()
+        &self.name
     }
 
-    /// Where it listens.
+    /// Where it listens, or the first node of it.
     pub fn address(&self) -> SocketAddr {
-        self.front.address
+        self.addresses[0]
     }
 
-    /// CPU time used so far, the server behind it included.
+    /// Where clients connect, each to the next one.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// CPU time used so far by all of its processes.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
-        let behind = self
-            .behind
-            .as_ref()
-            .map_or(Ok(Duration::ZERO), Process::cpu)?;
-        Ok(self.front.cpu()? + behind)
+        self.processes.iter().map(Process::cpu).sum()
     }
 
-    /// Resident memory in bytes, without the server behind it.
+    /// Resident memory in bytes, without what is behind it.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
-        self.front.resident_bytes()
+        self.processes[0].resident_bytes()
     }
 
     /// Ends it with SIGTERM and waits for it.
     pub fn stop(self) -> anyhow::Result<()> {
-        self.front.stop()
+        self.processes.into_iter().try_for_each(Process::stop)
     }
 
     fn single(front: Process, dialect: Dialect) -> Self {
         Self {
-            front,
-            behind: None,
+            name: front.name().to_owned(),
+            addresses: vec![front.address],
+            processes: vec![front],
             dialect,
         }
     }
@@ -157,6 +182,12 @@ impl Starter {
         })
     }
 
+    /// A directory for what servers write, in memory where that is possible. It is gone with this
+    /// value.
+    pub fn scratch_path(&self) -> &Path {
+        self.scratch.path()
+    }
+
     /// The path of the server binary.
     pub fn trandb_path(&self) -> &Path {
         &self.trandb
@@ -187,7 +218,7 @@ impl Starter {
             return Ok(None);
         };
         let address = free_address()?;
-        let mut behind = None;
+        let mut behind = Vec::new();
         let mut command = Command::new(program);
         match peer {
             Peer::Redis => redis(&mut command, address, self.scratch.path()),
@@ -201,16 +232,14 @@ impl Starter {
                     return Ok(None);
                 };
                 command.arg(self.write("webdis.json", &webdis(address, redis.address()))?);
-                behind = Some(redis.front);
+                behind = redis.processes;
             }
             Peer::Etcd => etcd(&mut command, address, self.scratch.path())?,
         }
         let front = Process::start(peer.program_and_package().0, command, address)?;
-        Ok(Some(Server {
-            front,
-            behind,
-            dialect: peer.dialect(),
-        }))
+        let mut server = Server::single(front, peer.dialect());
+        server.processes.extend(behind);
+        Ok(Some(server))
     }
 
     fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {

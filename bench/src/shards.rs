@@ -81,7 +81,7 @@ pub fn default_shards() -> anyhow::Result<NonZeroU16> {
     Ok(line
         .context("the server's default configuration")?
         .config
-        .shards)
+        .shards())
 }
 
 /// Adds the comparison of `count` shards with one global lock, both in this process.

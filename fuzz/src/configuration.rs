@@ -34,7 +34,7 @@ pub fn configuration(data: &[u8]) {
             match config.sizes() {
                 Ok(sizes) => {
                     makes_sense(config, sizes);
-                    if config.shards.get() <= SHARDS_MAX {
+                    if config.shards().get() <= SHARDS_MAX {
                         super::run(serves(config, sizes));
                     }
                 }
@@ -129,7 +129,7 @@ fn app(config: &Config, sizes: Sizes) -> App<Local> {
     };
     App::new(
         Database::new(
-            Local::new(config.shards, EPOCH, memory),
+            Local::new(config.shards(), EPOCH, memory),
             Source::new(EPOCH, 0),
         ),
         settings,

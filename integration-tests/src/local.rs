@@ -38,7 +38,7 @@ impl InProcess {
             .sizes()
             .expect("the machine says how much memory it has");
         let memory = Arc::new(Memory::new(sizes.memory_limit));
-        let local = Local::new(config.shards, new_epoch(), Arc::clone(&memory));
+        let local = Local::new(config.shards(), new_epoch(), Arc::clone(&memory));
         let settings = Settings {
             limits: Limits::new(
                 sizes.memory_limit,

@@ -59,17 +59,22 @@ fn run(config: &Config) -> anyhow::Result<()> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "the limit of open files stays as it is");
     }
-    runtime()
+    runtime(config.threads)
         .context("the runtime could not be started")?
         .block_on(serve(config))
 }
 
 /// On one core a second thread would only be in the way of the first.
-fn runtime() -> std::io::Result<Runtime> {
-    let mut builder = match std::thread::available_parallelism() {
-        Ok(NonZeroUsize::MIN) => runtime::Builder::new_current_thread(),
+fn runtime(threads: Option<u16>) -> std::io::Result<Runtime> {
+    let cores = || std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+    let threads = threads.map_or_else(cores, usize::from);
+    let mut builder = match threads {
+        1 => runtime::Builder::new_current_thread(),
         _ => runtime::Builder::new_multi_thread(),
     };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
     builder.enable_all().build()
 }
 
@@ -78,7 +83,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     match config.cluster.membership(config.listen)? {
         None => {
             let memory = Arc::new(Memory::new(sizes.memory_limit));
-            let shards = Local::new(config.shards, new_epoch(), memory);
+            let shards = Local::new(config.shards(), new_epoch(), memory);
             serve_shards(config, sizes, shards, pending()).await
         }
         Some(membership) => serve_as_member(config, sizes, membership).await,
@@ -97,7 +102,7 @@ async fn serve_as_member(
     info!(address = %listener.local_addr()?, name = membership.name, "listening for peers");
     let name = membership.name.clone();
     let node = Node::start(node_config(config, sizes, membership), Tcp, listener)?;
-    let shards = Replicated::new(node.clone(), config.shards);
+    let shards = Replicated::new(node.clone(), config.shards());
     let open = shards.open();
     let opened = async move {
         match open.await {
@@ -140,9 +145,9 @@ fn node_config(config: &Config, sizes: Sizes, membership: Membership) -> node::C
         // Never so many: it joins.
         bootstrap_expect: membership.bootstrap_expect.map_or(usize::MAX, usize::from),
         charter: Charter {
-            shards: config.shards,
+            shards: config.shards(),
             version_epoch: new_epoch(),
-            outcome_bytes: outcome_bytes(sizes.memory_limit, config.shards),
+            outcome_bytes: outcome_bytes(sizes.memory_limit, config.shards()),
         },
         memory_limit: sizes.memory_limit,
         settings: group::Settings::default(),
@@ -185,7 +190,7 @@ async fn serve_shards<S: Shards>(
     let address = listener.local_addr()?;
     info!(
         %address,
-        shards = config.shards,
+        shards = config.shards(),
         memory_limit = sizes.memory_limit,
         in_flight_limit = sizes.in_flight_limit,
         version = env!("CARGO_PKG_VERSION"),

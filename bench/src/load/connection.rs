@@ -38,12 +38,15 @@ pub(super) struct Connection {
     /// Bytes of `inbound` that hold data.
     received: usize,
     pending: VecDeque<Pending>,
+    /// Requests so far.
+    pushed: u64,
 }
 
 impl Connection {
     /// Connects (blocking) and registers the connection under `token`.
     pub(super) fn open(
         address: SocketAddr,
+        protocol: &dyn Protocol,
         registry: &Registry,
         token: Token,
     ) -> anyhow::Result<Self> {
@@ -55,11 +58,12 @@ impl Connection {
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self {
             stream,
-            outbound: Vec::new(),
+            outbound: protocol.greeting().to_vec(),
             sent: 0,
             inbound: vec![0; INBOUND_BYTES],
             received: 0,
             pending: VecDeque::new(),
+            pushed: 0,
         })
     }
 
@@ -70,7 +74,8 @@ impl Connection {
 
     /// Queues `request`, whose latency counts from `since`; [`Self::flush`] sends it.
     pub(super) fn push(&mut self, request: Request, since: Instant, protocol: &dyn Protocol) {
-        protocol.encode(request, &mut self.outbound);
+        protocol.encode_nth(self.pushed, request, &mut self.outbound);
+        self.pushed += 1;
         self.pending.push_back(Pending { request, since });
     }
 
@@ -127,10 +132,14 @@ impl Connection {
         let now = Instant::now();
         let mut start = 0;
         while start < self.received {
-            let Some(oldest) = self.pending.front() else {
-                bail!("an answer to no request")
-            };
             let bytes = &self.inbound[start..self.received];
+            let Some(oldest) = self.pending.front() else {
+                match protocol.unasked(bytes)? {
+                    0 => break,
+                    length => start += length,
+                }
+                continue;
+            };
             let Some(answer) = protocol.decode(oldest.request, bytes)? else {
                 break;
             };

@@ -175,10 +175,27 @@ impl Tally {
 /// Errors: no connection, bytes that are not the protocol, a connection that the server closed,
 /// answers still missing [`DRAIN_MAX`] after the end. Wrong answers are part of the outcome.
 pub fn run(address: SocketAddr, protocol: &dyn Protocol, load: &Load) -> anyhow::Result<Outcome> {
+    run_at(&[address], protocol, load)
+}
+
+/// The same against several servers that hold the same keys: each connection goes to the next of
+/// `addresses`, and begins again with the first.
+///
+/// Errors: as [`run`], and no address at all.
+pub fn run_at(
+    addresses: &[SocketAddr],
+    protocol: &dyn Protocol,
+    load: &Load,
+) -> anyhow::Result<Outcome> {
     let poll = Poll::new()?;
-    let connections = (0..load.connections.max(1))
-        .map(|index| Connection::open(address, poll.registry(), Token(index)))
+    let connections = addresses
+        .iter()
+        .cycle()
+        .take(load.connections.max(1))
+        .enumerate()
+        .map(|(index, &address)| Connection::open(address, protocol, poll.registry(), Token(index)))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    anyhow::ensure!(!connections.is_empty(), "a load on no address");
     let start = Instant::now();
     let end = start + load.duration.min(DURATION_MAX);
     let schedule = match load.pace {
@@ -199,7 +216,7 @@ pub fn run(address: SocketAddr, protocol: &dyn Protocol, load: &Load) -> anyhow:
     };
     let unsent = generator
         .run()
-        .with_context(|| format!("load on {address}"))?;
+        .with_context(|| format!("load on {addresses:?}"))?;
     let tally = generator.tally;
     Ok(Outcome {
         answers: tally.answers,

@@ -5,10 +5,11 @@
 //! a receive buffer into "not all here yet" or one judged answer.
 //!
 //! Invariants: encoding copies prepared bytes and allocates nothing but the room in the buffer
-//! (etcd's base64 is the exception); `decode` never consumes a part of an answer, so any split of
+//! (etcd's base64 and lengths are the exception); `decode` never consumes a part of an answer, so any split of
 //! the stream into reads gives the same answers. Tests: at the end of each codec's file.
 
 mod etcd;
+mod grpc;
 mod http;
 mod memcached;
 mod redis;
@@ -59,6 +60,25 @@ pub trait Protocol: Send + Sync {
     /// Appends the bytes of `request` to `out`.
     fn encode(&self, request: Request, out: &mut Vec<u8>);
 
+    /// What a client says first on each connection.
+    fn greeting(&self) -> &[u8] {
+        &[]
+    }
+
+    /// The same as [`Self::encode`] where requests have numbers: `request` is the one after `nth`
+    /// others on its connection.
+    fn encode_nth(&self, _nth: u64, request: Request, out: &mut Vec<u8>) {
+        self.encode(request, out);
+    }
+
+    /// The length of what stands at the front of `input` when no request waits for an answer; 0
+    /// when it is not all there.
+    ///
+    /// Errors: the server may not speak unasked.
+    fn unasked(&self, _input: &[u8]) -> anyhow::Result<usize> {
+        anyhow::bail!("an answer to no request")
+    }
+
     /// Reads the answer to `request` at the front of `input`; `None` when it is not all there.
     ///
     /// Errors: bytes that are not this protocol. The connection is useless after that.
@@ -80,6 +100,8 @@ pub enum Dialect {
     Webdis,
     /// The JSON gateway of etcd 3.4: POST `/v3/kv/range` and `/v3/kv/put`
     Etcd,
+    /// etcd's own protocol, gRPC: `KV/Range` (linearizable) and `KV/Put`; no pipelining
+    EtcdGrpc,
 }
 
 impl Dialect {
@@ -93,6 +115,7 @@ impl Dialect {
             Self::Redis => Box::new(redis::Redis::new(values)),
             Self::Memcached => Box::new(memcached::Memcached::new(values)),
             Self::Etcd => Box::new(etcd::Etcd::new(values)),
+            Self::EtcdGrpc => Box::new(grpc::EtcdGrpc::new(values)),
         }
     }
 }
@@ -109,7 +132,7 @@ fn words(bytes: &[u8]) -> String {
 }
 
 /// The position of `needle` in `bytes`.
-fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes
         .windows(needle.len())
         .position(|window| window == needle)

@@ -16,6 +16,8 @@
 mod memory;
 pub mod plan;
 
+use std::num::NonZeroU16;
+
 use anyhow::Context;
 
 use self::plan::{HOT_TRANSACTIONS, Plan, Spread};
@@ -82,13 +84,15 @@ pub fn goals(starter: &Starter, settings: &Settings, report: &mut Report) -> any
     bench.hot(report)
 }
 
-/// The codec of two-key transactions, and how many of them are cold: for counting instructions.
+/// The codec of two-key transactions, and how many of them are cold, where
+/// there are so many `shards`.
 pub fn two_key_codec(
     keys: u64,
     spread: Spread,
+    shards: NonZeroU16,
     settings: &Settings,
 ) -> anyhow::Result<(Transactions, u64)> {
-    let plan = Plan::new(keys, 2, spread, default_shards()?)?;
+    let plan = Plan::new(keys, 2, spread, shards)?;
     let values = Values::new(settings.value_size);
     let codec = Transactions::new(Format::Json, values, &plan.transactions)?;
     Ok((codec, plan.cold))
@@ -284,7 +288,7 @@ impl Run {
 }
 
 /// A counted load without a time limit of its own.
-fn once(
+pub(crate) fn once(
     server: &Server,
     protocol: &dyn Protocol,
     settings: &Settings,
@@ -294,5 +298,5 @@ fn once(
         duration: load::DURATION_MAX,
         ..settings.load(mix, 1)
     };
-    load::run(server.address(), protocol, &load)?.all_right()
+    load::run_at(server.addresses(), protocol, &load)?.all_right()
 }

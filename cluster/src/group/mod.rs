@@ -48,7 +48,7 @@ mod state_machine;
 mod status;
 
 pub use error::{ChangeError, ProposeError, ReadError};
-pub use raft::{LOG_BYTES_MAX, RaftGroup, Settings};
+pub use raft::{LOG_BYTES_MAX, Leadership, RaftGroup, Settings};
 pub use replace::{LAG_MAX, replace};
 pub use state_machine::StateMachine;
 pub use status::{Membership, Position, Role, Status};

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     EPOCH, Failure, Groups, Inner,
     operation::{Miss, Operation, Outcome},
+    rounds::{self, Claim},
 };
 
 /// A request of another node.
@@ -33,6 +34,8 @@ pub(super) enum Forwarded {
     },
     /// The node that asks is about to end.
     Left,
+    /// The node that asks leads all of these, as it believes.
+    Confirm(Vec<Claim>),
 }
 
 /// What a replica answers a node that does not lead.
@@ -88,6 +91,7 @@ impl<N: Network> Inner<N> {
                 let answered: Answered = Err(Miss::Failed(failure));
                 Ok(encode(&answered))
             }
+            Forwarded::Confirm(claims) => Ok(encode(&rounds::confirm(groups, from, &claims))),
             Forwarded::Left => {
                 let deadline = Instant::now() + LEFT_DEADLINE;
                 let left = Command::Left { node: from };

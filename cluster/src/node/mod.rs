@@ -4,6 +4,7 @@
 //! Node      starts, becomes a member (joining), serves its peers, stops
 //! Router    what clients ask, at the leader of the shard, wherever that is
 //!   operation  what may be asked of a shard, and what may go wrong
+//!   rounds     whether this node still leads, for all reads that wait
 //!   replica    a shard with what this node keeps beside it
 //! reconcile puts those who start anew in the places of those who have ended
 //! successor asks whether somebody else has come to its place
@@ -58,6 +59,7 @@ mod joining;
 mod operation;
 mod reconcile;
 mod replica;
+mod rounds;
 mod router;
 mod status;
 mod successor;
@@ -163,6 +165,8 @@ struct Groups {
     system: RaftGroup<System>,
     shards: Box<[RaftGroup<Replica>]>,
     count: NonZeroU16,
+    /// Where reads wait for their rounds.
+    reads: rounds::Asking,
 }
 
 impl Groups {
@@ -347,7 +351,8 @@ impl<N: Network> Inner<N> {
         founding: &Founding,
         node: NodeId,
     ) -> Result<(), ChangeError> {
-        let groups = self.start_groups(founding, node).await?;
+        let (reads, asked) = rounds::channel();
+        let groups = self.start_groups(founding, node, reads).await?;
         let member = Member {
             cluster: founding.cluster,
             node,
@@ -357,12 +362,18 @@ impl<N: Network> Inner<N> {
         }
         tracing::info!(%node, cluster = %founding.cluster, "a member of the cluster");
         self.joined.send_replace(true);
+        rounds::spawn(Arc::clone(self), asked);
         reconcile::spawn_all(self);
         task::spawn(successor::watch(Arc::clone(self)));
         Ok(())
     }
 
-    async fn start_groups(&self, founding: &Founding, node: NodeId) -> Result<Groups, ChangeError> {
+    async fn start_groups(
+        &self,
+        founding: &Founding,
+        node: NodeId,
+        reads: rounds::Asking,
+    ) -> Result<Groups, ChangeError> {
         let founds = founding.number(self.candidate().nonce()) == Some(node);
         let founders: std::collections::BTreeMap<NodeId, String> = founding
             .numbered()
@@ -404,6 +415,7 @@ impl<N: Network> Inner<N> {
             system,
             shards: shards.into(),
             count,
+            reads,
         })
     }
 

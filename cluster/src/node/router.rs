@@ -21,6 +21,7 @@ use super::{
     forward::{Answered, Forwarded, decode, encode},
     operation::{Miss, Operation, Outcome},
     replica::Replica,
+    rounds,
 };
 
 /// How long to wait before a leader is looked for again. Not until the group says that something
@@ -175,7 +176,7 @@ impl<N: Network> Router<N> {
     /// leader should drive, such as resolving what was left behind.
     pub fn leads(&self, shard: ShardId) -> bool {
         let group = self.replica(shard);
-        group.is_some_and(|group| group.status().role == Role::Leader)
+        group.is_some_and(RaftGroup::leads)
     }
 
     fn replica(&self, shard: ShardId) -> Option<&RaftGroup<Replica>> {
@@ -273,11 +274,14 @@ impl<N: Network> Inner<N> {
     ) -> Answered {
         let group = groups.shard(shard);
         let group = group.ok_or(Miss::Failed(Failure::Unavailable))?;
+        if let Some(leader) = group.leads_instead() {
+            return Err(Miss::Elsewhere(Some(leader)));
+        }
         if let Operation::Execute(command) = operation {
             return self.propose(group, command, deadline).await;
         }
         let until = deadline.min(Instant::now() + LOOK_MAX);
-        group.read_barrier(until).await?;
+        rounds::barrier(&groups.reads, shard, until).await?;
         let outcome = group.read_with(|replica| operation.look(replica.shard()));
         outcome.ok_or(Miss::Failed(Failure::Unknown))
     }

@@ -11,7 +11,9 @@
 //! | pausing | a delay that doubles | waiting |
 //!
 //! A call that was begun while there is no connection waits for the next attempt to make one, and
-//! fails with it, so that it costs no more than its deadline and never waits for two attempts.
+//! fails with it, so that it costs no more than its deadline and never waits for two attempts. What
+//! is asked in the name of a client ([`GroupId::FORWARD`]) fails at once while the link is pausing:
+//! there is another node to ask, as soon as one has been elected in the place of the one that is gone.
 //!
 //! When a deadline passes, the call is given up. If the peer has not answered anything that was
 //! asked after it (another call, or a ping), the connection itself must be taken for dead: bytes
@@ -42,7 +44,7 @@ use super::{
     stream::{End, Reader, Turn, write, write_turns},
 };
 use crate::{
-    identity::NodeId,
+    identity::{GroupId, NodeId},
     transport::{Address, Refusal, Request, TransportError},
 };
 
@@ -71,6 +73,8 @@ struct State {
     answered: u64,
     /// When the peer last said something, or when it first had to.
     quiet_since: Instant,
+    /// While the link is pausing: why there is no connection.
+    unreachable: Option<TransportError>,
     /// The connection is to be dropped.
     broken: bool,
     /// Nobody carries calls any more.
@@ -92,6 +96,7 @@ impl Link {
             last: 0,
             answered: 0,
             quiet_since: Instant::now(),
+            unreachable: None,
             broken: false,
             closed: false,
         };
@@ -124,6 +129,11 @@ impl Link {
         let mut state = self.state();
         if state.closed {
             return Err(NotBegun::Closed(request));
+        }
+        if let Some(error) = &state.unreachable
+            && request.group == GroupId::FORWARD
+        {
+            return Err(NotBegun::Failed(error.clone()));
         }
         let bytes = state.outbox.bytes() + request.body.len();
         if state.calls.len() >= CALLS_MAX || bytes > QUEUE_BYTES_MAX {
@@ -335,6 +345,7 @@ impl<N: Network> Carrier<N> {
             }
             match self.connect().await {
                 Err(error) => {
+                    self.link.state().unreachable = Some(error.clone());
                     self.link.fail(false, &error);
                     if told.as_ref() != Some(&error) {
                         self.tell_of(&error);
@@ -353,6 +364,7 @@ impl<N: Network> Carrier<N> {
                 }
             }
             sleep(delays.next().unwrap_or(RECONNECT_DELAY_MAX)).await;
+            self.link.state().unreachable = None;
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use trandb_cluster::{
-    identity::NodeId,
+    identity::{GroupId, NodeId},
     peer::{
         CONNECT_TIMEOUT, HELLO_TIMEOUT, IDLE, Identity, Listener, Peers, RECONNECT_DELAY_MAX,
         SILENCE_MAX, frame::Message,
@@ -132,6 +132,35 @@ fn a_lost_peer_costs_no_more_than_the_deadline_and_is_found_again() {
         turmoil::repair("client", "server");
         let found = peers.call(&to, request("found"), within(2000)).await;
         assert_eq!(found, Ok(Bytes::from("found")));
+    });
+}
+
+/// What others wait for, who asks for a client need not: another node may lead by now.
+#[test]
+fn what_is_asked_for_a_client_does_not_wait_for_the_next_attempt_to_connect() {
+    let mut sim = simulation(1);
+    serve(&mut sim, identity(2), echoing());
+    run(sim, async {
+        let (peers, to) = (peers(1), server(2));
+        let forwarded = || Request {
+            group: GroupId::FORWARD,
+            ..request("for a client")
+        };
+        turmoil::partition("client", "server");
+        for call in [request("first"), forwarded()] {
+            let failed = peers.call(&to, call, within(5_000)).await;
+            let failed = failed.expect_err("cut off");
+            assert!(matches!(failed, TransportError::Unreachable(_)), "{failed}");
+        }
+        let begun = Instant::now();
+        let failed = peers.call(&to, forwarded(), within(5_000)).await;
+        assert!(!failed.expect_err("cut off").may_have_arrived());
+        assert_eq!(begun.elapsed(), Duration::ZERO, "it is known already");
+
+        turmoil::repair("client", "server");
+        sleep(RECONNECT_DELAY_MAX).await;
+        let found = peers.call(&to, forwarded(), within(2_000)).await;
+        assert_eq!(found, Ok(Bytes::from("for a client")));
     });
 }
 

@@ -46,6 +46,13 @@ pub struct ClusterFlags {
     pub zone: Option<String>,
 }
 
+impl ClusterFlags {
+    /// Whether there are none: the server runs alone.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A node of a cluster, as it was told to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {

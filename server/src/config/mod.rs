@@ -55,9 +55,15 @@ pub struct Config {
     )]
     pub listen: SocketAddr,
 
-    /// Number of shards that the keys are spread over
-    #[arg(long, env = "TRANDB_SHARDS", value_name = "NUMBER", default_value_t = SHARDS_DEFAULT)]
-    pub shards: NonZeroU16,
+    /// Number of shards that the keys are spread over; the same at all nodes of a cluster [default:
+    /// 16; in a cluster 4]
+    #[arg(long, env = "TRANDB_SHARDS", value_name = "NUMBER")]
+    pub shards: Option<NonZeroU16>,
+
+    /// Number of threads that serve [default: one for each core]
+    #[arg(long, env = "TRANDB_THREADS", value_name = "NUMBER",
+        value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
 
     /// Memory for keys and values, as a size (512MiB) or a share (75%) of what the control group
     /// or the machine has; 5MiB or more; beyond it writes are answered with 507
@@ -131,6 +137,22 @@ pub struct Config {
 
 /// Chosen by measurement, see `docs/performance.md`.
 pub const SHARDS_DEFAULT: NonZeroU16 = NonZeroU16::new(16).expect("not 0");
+
+/// The same for a node of a cluster, where each shard has a log of its own: the fewer there are, the
+/// more commands go together.
+pub const CLUSTER_SHARDS_DEFAULT: NonZeroU16 = NonZeroU16::new(4).expect("not 0");
+
+impl Config {
+    /// Into how many shards the keys are spread.
+    pub fn shards(&self) -> NonZeroU16 {
+        let default = if self.cluster.is_empty() {
+            SHARDS_DEFAULT
+        } else {
+            CLUSTER_SHARDS_DEFAULT
+        };
+        self.shards.unwrap_or(default)
+    }
+}
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

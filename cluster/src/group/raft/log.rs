@@ -19,7 +19,7 @@ use openraft::{
 };
 use tokio::sync::Notify;
 
-use crate::group::StateMachine;
+use crate::{group::StateMachine, identity::NodeId};
 
 use super::types::{EntryOf, LogId, Types, VoteOf};
 
@@ -113,6 +113,14 @@ impl<S: StateMachine> Log<S> {
         // Nothing that holds it leaves it half changed.
         let inner = self.0.inner.lock();
         inner.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it has voted for `candidate` in `term`, and for nobody later.
+    pub(super) fn has_voted_for(&self, candidate: NodeId, term: u64) -> bool {
+        let vote = self.lock().vote;
+        vote.is_some_and(|vote| {
+            (vote.leader_id.term, vote.leader_id.voted_for) == (term, candidate)
+        })
     }
 
     /// Of all entries.
@@ -273,11 +281,11 @@ mod tests {
     use trandb_engine::{Command, Condition, Shard};
 
     use super::*;
+    use crate::group::Position;
     use crate::group::raft::{
         machine::Machine,
         types::{Proposal, log_id},
     };
-    use crate::{group::Position, identity::NodeId};
 
     impl From<u64> for NodeId {
         fn from(number: u64) -> Self {

@@ -24,13 +24,31 @@ use openraft::{
 
 use crate::group::StateMachine;
 
-use super::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
+use super::types::{EntryOf, LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
+
+/// Most entries that are applied before readers get their turn.
+const APPLY_MAX: usize = 64;
 
 /// The state with its place in the log.
 pub(super) struct Applied<S> {
     pub(super) last: Option<LogId>,
     pub(super) membership: StoredMembership,
     pub(super) state: S,
+}
+
+impl<S: StateMachine> Applied<S> {
+    fn apply(&mut self, entry: &EntryOf<S>) -> Option<S::Reply> {
+        let id = entry.log_id();
+        self.last = Some(id);
+        match &entry.payload {
+            EntryPayload::Blank => None,
+            EntryPayload::Normal(proposal) => Some(self.state.apply(&proposal.0)),
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(id), membership.clone());
+                None
+            }
+        }
+    }
 }
 
 /// What a replica has applied; its clones are the same.
@@ -95,26 +113,21 @@ impl<S: StateMachine> RaftStateMachine<Types<S>> for Machine<S> {
         Ok(self.with(|applied| (applied.last, applied.membership.clone())))
     }
 
-    async fn apply<E>(&mut self, mut entries: E) -> Result<(), io::Error>
+    async fn apply<E>(&mut self, entries: E) -> Result<(), io::Error>
     where
         E: Stream<Item = Result<EntryResponder<Types<S>>, io::Error>> + Unpin + OptionalSend,
     {
-        while let Some(next) = entries.next().await {
-            let (entry, responder) = next?;
-            let id = entry.log_id();
-            let reply = self.change(|applied| {
-                applied.last = Some(id);
-                match &entry.payload {
-                    EntryPayload::Blank => None,
-                    EntryPayload::Normal(proposal) => Some(applied.state.apply(&proposal.0)),
-                    EntryPayload::Membership(membership) => {
-                        applied.membership = StoredMembership::new(Some(id), membership.clone());
-                        None
-                    }
-                }
+        let mut entries = entries.ready_chunks(APPLY_MAX);
+        while let Some(some) = entries.next().await {
+            let some = some.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let replies: Vec<_> = self.change(|applied| {
+                let apply = |(entry, responder)| (applied.apply(&entry), responder);
+                some.into_iter().map(apply).collect()
             });
-            if let Some(responder) = responder {
-                responder.send(reply);
+            for (reply, responder) in replies {
+                if let Some(responder) = responder {
+                    responder.send(reply);
+                }
             }
         }
         Ok(())

@@ -5,8 +5,9 @@
 //! log        the entries, in memory
 //! machine    applies them
 //! message    what replicas say to each other
-//! network    sends it; `incoming` answers it
+//! network    sends it, entries as `append` says; `incoming` answers it
 //! barrier    reads share their rounds
+//! leadership what a leader claims
 //! tend       what a replica does unasked
 //! ```
 //!
@@ -54,14 +55,18 @@ use self::{
     types::{Proposal, Runtime, Types, log_id, position},
 };
 
+mod append;
 mod barrier;
 mod incoming;
+mod leadership;
 mod log;
 mod machine;
 mod message;
 mod network;
 mod tend;
 mod types;
+
+pub use leadership::Leadership;
 
 /// Most bytes of entries in a log (64 MiB): with more, proposals are refused until a majority has
 /// them.
@@ -225,6 +230,32 @@ impl<S: StateMachine> RaftGroup<S> {
         Runtime::spawn(tend::keep_log_short(Arc::clone(&inner)));
         Runtime::spawn(tend::finish_changes(Arc::clone(&inner)));
         Ok(Self { inner, readers })
+    }
+
+    /// Whether this replica leads, as it believes.
+    pub fn leads(&self) -> bool {
+        self.inner.raft.metrics().borrow_watched().state == ServerState::Leader
+    }
+
+    /// Who leads instead of this replica, as it believes: for who would only ask it to hear that.
+    pub fn leads_instead(&self) -> Option<Address> {
+        self.inner.leads_instead()
+    }
+
+    /// What this replica claims when it leads. A read that had come before is answered by what this
+    /// replica has applied after a majority has [confirmed](Self::has_voted_for) it: the same as
+    /// [`read_barrier`](Group::read_barrier), but that who asks can ask for many groups at once.
+    ///
+    /// # Errors
+    ///
+    /// It does not lead, or has not applied an entry of its term yet.
+    pub fn leadership(&self) -> Result<Leadership, ReadError> {
+        self.inner.leadership()
+    }
+
+    /// Whether this replica has voted for `candidate` in `term`, and for nobody later.
+    pub fn has_voted_for(&self, candidate: NodeId, term: u64) -> bool {
+        self.inner.log.has_voted_for(candidate, term)
     }
 }
 

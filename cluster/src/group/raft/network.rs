@@ -3,13 +3,15 @@
 use std::{marker::PhantomData, pin::pin, sync::Arc, time::Duration};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::Stream;
 use openraft::{
     OptionalSend, RaftNetworkFactory, RaftNetworkV2,
+    base::{BoxFuture, BoxStream},
     errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
     network::RPCOption,
     raft::{
-        AppendEntriesRequest, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
-        VoteRequest,
+        AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest,
     },
 };
 use serde::de::DeserializeOwned;
@@ -22,6 +24,7 @@ use crate::{
 };
 
 use super::{
+    append,
     message::{AppendAnswer, Message, Piece, PieceAnswer, VoteAnswer, decode_all, encode},
     types::{Snapshot, Types, VoteOf},
 };
@@ -42,6 +45,15 @@ pub(super) struct Network<T> {
     pub(super) group: GroupId,
     pub(super) epoch: Epoch,
 }
+
+/// What openraft asks of who sends it a stream of entries.
+type Appending<'s, S> = BoxFuture<
+    's,
+    Result<
+        BoxStream<'s, Result<StreamAppendResult<Types<S>>, RPCError<Types<S>>>>,
+        RPCError<Types<S>>,
+    >,
+>;
 
 /// Speaks to one replica.
 pub(super) struct Peer<S, T> {
@@ -119,7 +131,15 @@ impl<S: StateMachine, T: Transport> RaftNetworkV2<Types<S>> for Peer<S, T> {
         request: AppendEntriesRequest<Types<S>>,
         _: RPCOption,
     ) -> Result<AppendAnswer<S>, RPCError<Types<S>>> {
-        self.ask(&Message::Append(request), APPEND_DEADLINE).await
+        self.append(request).await
+    }
+
+    fn stream_append<I>(&mut self, requests: I, _: RPCOption) -> Appending<'_, S>
+    where
+        I: Stream<Item = AppendEntriesRequest<Types<S>>> + OptionalSend + Unpin + 'static,
+    {
+        let answers = append::answers(self, requests);
+        Box::pin(async move { Ok(answers) })
     }
 
     async fn vote(
@@ -166,6 +186,13 @@ impl<S: StateMachine, T: Transport> RaftNetworkV2<Types<S>> for Peer<S, T> {
 }
 
 impl<S: StateMachine, T: Transport> Peer<S, T> {
+    pub(super) async fn append(
+        &self,
+        request: AppendEntriesRequest<Types<S>>,
+    ) -> Result<AppendAnswer<S>, RPCError<Types<S>>> {
+        self.ask(&Message::Append(request), APPEND_DEADLINE).await
+    }
+
     async fn send_pieces(
         &self,
         vote: VoteOf,
