@@ -117,7 +117,7 @@ async fn a_node_that_was_told_another_number_of_shards_says_so_and_ends() {
     flags.extend(["--shards", "3"]);
     let exited = run_to_exit(&flags, &[]).await;
     assert_eq!(exited.code, Some(1), "{}", exited.errors);
-    assert!(exited.errors.contains("--shards 16"), "{}", exited.errors);
+    assert!(exited.errors.contains("--shards 4"), "{}", exited.errors);
 }
 
 fn free_addresses() -> [String; 2] {
