@@ -100,7 +100,9 @@ impl Built {
     /// Builds the test's binary, and nothing that it does not need. The inner error is the
     /// compiler's.
     pub(crate) fn new(tree: &Tree, suite: &Suite) -> anyhow::Result<Result<Self, String>> {
-        let mut command = Command::new(env!("CARGO"));
+        // By its name: rustup's stand-in tells those that it starts which toolchain it is. Without it
+        // a dependency that has a toolchain file in its own folder would be built by that one.
+        let mut command = Command::new("cargo");
         command
             .current_dir(tree.folder())
             .args(suite.build())

@@ -241,6 +241,15 @@ impl<N: Network> Inner<N> {
         Ok(encode(&answer))
     }
 
+    /// Who is there, and who is in this node's slot?
+    pub(super) fn who(&self) -> Question {
+        Question::Who {
+            nonce: self.candidate().nonce(),
+            slot: self.config.description.slot.clone(),
+            doomed: None,
+        }
+    }
+
     fn occupant_of(&self, slot: &str) -> Option<NodeId> {
         let groups = self.groups.get()?;
         let occupant = |map: &crate::system::System| map.slots().get(slot).map(|one| one.node);
@@ -250,15 +259,8 @@ impl<N: Network> Inner<N> {
     /// Whether who registers is where it says, as seen from here. If nobody could call it, it would
     /// take its predecessor's place and never have a vote.
     async fn reaches(&self, register: &Register) -> bool {
-        let (at, question) = (
-            &register.description.at,
-            Question::Who {
-                nonce: self.candidate().nonce(),
-                slot: self.config.description.slot.clone(),
-                doomed: None,
-            },
-        );
-        let answer = ask_until(self, at, &question, Instant::now() + CALL_BACK_MAX).await;
+        let at = &register.description.at;
+        let answer = ask_until(self, at, &self.who(), Instant::now() + CALL_BACK_MAX).await;
         match answer {
             Some(Answer::Nobody(nobody)) => nobody.founder.nonce == register.nonce,
             Some(Answer::Member { nonce, .. }) => nonce == register.nonce,

@@ -10,11 +10,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 use crate::{
-    founding::{Answer, Question},
-    group::Group as _,
-    identity::NodeId,
-    peer::network::Network,
-    system::System,
+    founding::Answer, group::Group as _, identity::NodeId, peer::network::Network, system::System,
 };
 
 use super::{Inner, joining::ask};
@@ -53,13 +49,8 @@ fn others<N: Network>(inner: &Inner<N>) -> BTreeSet<String> {
 }
 
 async fn successor<N: Network>(inner: &Inner<N>, at: &str) -> Option<NodeId> {
-    let question = Question::Who {
-        nonce: inner.candidate().nonce(),
-        slot: inner.config.description.slot.clone(),
-        doomed: None,
-    };
     let me = inner.identity.get();
-    match ask(inner, at, &question).await? {
+    match ask(inner, at, &inner.who()).await? {
         Answer::Member {
             cluster,
             occupant: Some(occupant),

@@ -152,3 +152,47 @@ async fn a_node_that_has_a_successor_ends_and_says_why() {
     assert!(log.contains("has come to the place of this one"), "{log}");
     assert_eq!(put(&cluster, 0, "k", "v").await, 200);
 }
+
+/// Else it would take its predecessor's place, and nobody could give it its entries.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_the_others_do_not_reach_is_told_so_and_takes_no_place() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.kill(2);
+    let mut flags = cluster.flags(2);
+    // Of all ports the one where nobody listens.
+    flags.extend(["--peer-advertise", "127.0.0.1:1"]);
+    let unreached = Process::start(&flags);
+    eventually("its log says what is wrong", async || {
+        unreached.log().contains("see --peer-advertise")
+    })
+    .await;
+    let seen = cluster_of(&cluster, 0).await;
+    assert_eq!(seen["members"][2]["node"], 3, "still its predecessor");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_finds_no_cluster_says_what_it_waits_for() {
+    let [listen, peers] = free_addresses();
+    // Nobody listens there.
+    let silent = "127.0.0.1:1";
+    let seeds = format!("{silent},{peers}");
+    let node = Process::start(&[
+        "--name",
+        "n1",
+        "--listen",
+        &listen,
+        "--peer-listen",
+        &peers,
+        "--peers",
+        &seeds,
+        "--bootstrap-expect",
+        "2",
+    ]);
+    eventually("its log names who is silent", async || {
+        let log = node.log();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("still looking") && line.contains(silent))
+    })
+    .await;
+    assert!(!node.log().contains("WARN"), "{}", node.log());
+}
