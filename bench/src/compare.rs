@@ -100,7 +100,7 @@ fn window(side: &Side<'_>) -> anyhow::Result<Window> {
     let server = side.server;
     let (machine_before, server_before) = (machine_cpu()?, server.cpu()?);
     let start = Instant::now();
-    let outcome = load::run_at(server.addresses(), side.protocol, &side.load)?;
+    let outcome = load::run_to(server.targets(), side.protocol, &side.load)?;
     let outcome = if side.may_be_put_off {
         outcome.all_right_or_put_off()?
     } else {

@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::{
     baseline::Baseline,
+    load::Targets,
     process::{CLIENT_CORE, Process, SERVER_CORE, free_address},
     protocol::{CONSTANT_BODY, Dialect},
 };
@@ -84,6 +85,8 @@ pub struct Server {
     processes: Vec<Process>,
     /// Where clients connect.
     addresses: Vec<SocketAddr>,
+    /// The leaders of its shards, if clients go there.
+    leaders: Option<Vec<SocketAddr>>,
     /// What it speaks.
     pub dialect: Dialect,
 }
@@ -104,8 +107,15 @@ impl Server {
             name: name.to_owned(),
             processes,
             addresses,
+            leaders: None,
             dialect,
         })
+    }
+
+    /// Has clients go to the leaders of their keys' shards, by the shards' numbers; none: to the next
+    /// address, whatever their keys.
+    pub fn set_leaders(&mut self, leaders: Option<Vec<SocketAddr>>) {
+        self.leaders = leaders;
     }
 
     /// What it is called in tables.
@@ -121,6 +131,14 @@ impl Server {
     /// Where clients connect, each to the next one.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where a load goes.
+    pub fn targets(&self) -> Targets<'_> {
+        match &self.leaders {
+            Some(leaders) => Targets::Leaders(leaders),
+            None => Targets::Anywhere(&self.addresses),
+        }
     }
 
     /// CPU time used so far by all of its processes.
@@ -143,6 +161,7 @@ impl Server {
             name: front.name().to_owned(),
             addresses: vec![front.address],
             processes: vec![front],
+            leaders: None,
             dialect,
         }
     }

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     Client, Endpoint, Error, InvalidEndpoint, RetryPolicy, Transport,
+    leaders::Leaders,
     send::{Endpoints, JitterSeeds, Sender},
     transaction::{AcknowledgedLater, Ids},
     transport::{DynTransport, HttpOptions, HttpTransport},
@@ -42,6 +43,7 @@ pub struct ClientBuilder {
     try_timeout: Duration,
     retry: RetryPolicy,
     jitter_seed: Option<u64>,
+    prefer_leaders: bool,
 }
 
 impl ClientBuilder {
@@ -56,6 +58,7 @@ impl ClientBuilder {
             try_timeout: Duration::from_secs(4),
             retry: RetryPolicy::default(),
             jitter_seed: None,
+            prefer_leaders: false,
         }
     }
 
@@ -101,6 +104,18 @@ impl ClientBuilder {
         self
     }
 
+    /// Sends what concerns one key straight to the node of the cluster that leads the key's shard,
+    /// and a transaction to the one that leads its first key's, so that no node has to pass it on.
+    ///
+    /// The client has the endpoints tell it who that is, in the background, every few seconds while
+    /// it is used. As long as it does not know, and when such a node does not serve, it goes to its
+    /// endpoints as it would without. The nodes must be within its reach at the addresses that
+    /// `/cluster` names (`--advertise`).
+    pub fn prefer_leaders(mut self) -> Self {
+        self.prefer_leaders = true;
+        self
+    }
+
     /// Makes the jitter of the waits and the ids of transactions repeatable, for simulations and
     /// tests; random unless set. Two clients with the same seed wait alike, which is what jitter is
     /// to prevent, and take each other's transactions for their own.
@@ -129,6 +144,10 @@ impl ClientBuilder {
         if endpoints.is_empty() {
             endpoints.push(DEFAULT_ENDPOINT.parse().map_err(invalid_endpoint)?);
         }
+        let leaders = endpoints
+            .first()
+            .filter(|_| self.prefer_leaders)
+            .map(Leaders::new);
         let endpoints = Endpoints::new(endpoints)
             .ok_or_else(|| Error::configuration("there is no endpoint", None))?;
         let transport = match self.transport {
@@ -138,6 +157,7 @@ impl ClientBuilder {
         Ok(Client::from_sender(Arc::new(Sender {
             transport,
             endpoints,
+            leaders,
             timeout: self.timeout,
             try_timeout: self.try_timeout,
             retry: self.retry,

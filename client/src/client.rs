@@ -80,8 +80,9 @@ impl Client {
         &self,
         key: impl TryInto<Key, Error: Into<InvalidKey>>,
     ) -> Result<Option<Entry>, Error> {
-        let request = read_of_key(Method::GET, key)?;
-        self.send(Effect::Read, request, answer::entry).await
+        let (key, request) = read_of_key(Method::GET, key)?;
+        self.send(Some(&key), Effect::Read, request, answer::entry)
+            .await
     }
 
     /// The version and the size of `key`'s value, without its bytes; none when it has no value.
@@ -89,8 +90,9 @@ impl Client {
         &self,
         key: impl TryInto<Key, Error: Into<InvalidKey>>,
     ) -> Result<Option<Stat>, Error> {
-        let request = read_of_key(Method::HEAD, key)?;
-        self.send(Effect::Read, request, answer::stat).await
+        let (key, request) = read_of_key(Method::HEAD, key)?;
+        self.send(Some(&key), Effect::Read, request, answer::stat)
+            .await
     }
 
     /// Writes `value` under `key`; await the result for the new version.
@@ -152,7 +154,7 @@ impl Client {
     /// The limits that the server works under; asked of it each time.
     pub async fn limits(&self) -> Result<Limits, Error> {
         let request = read(Method::GET, "/limits")?;
-        self.send(Effect::Read, request, answer::limits).await
+        self.send(None, Effect::Read, request, answer::limits).await
     }
 
     /// How the server sees its cluster, if it belongs to one: the members, and its own replicas.
@@ -160,7 +162,8 @@ impl Client {
     /// It is the view of the one that answers, and may be a moment old.
     pub async fn cluster(&self) -> Result<ClusterStatus, Error> {
         let request = read(Method::GET, "/cluster")?;
-        self.send(Effect::Read, request, answer::cluster).await
+        self.send(None, Effect::Read, request, answer::cluster)
+            .await
     }
 
     /// Whether the endpoint that requests go to at the moment is ready to serve. It is asked once:
@@ -168,9 +171,10 @@ impl Client {
     pub async fn is_ready(&self) -> Result<bool, Error> {
         let request = read(Method::GET, "/readyz")?;
         let deadline = Instant::now() + self.sender.timeout;
+        let endpoints = &self.sender.endpoints;
         self.sender
             .try_once(
-                self.sender.endpoints.current(),
+                endpoints.get(endpoints.current()),
                 Effect::Read,
                 request,
                 deadline,
@@ -180,13 +184,15 @@ impl Client {
             .map_err(|failure| Error::new(failure.kind, Effect::Read, 1))
     }
 
+    /// Sends `request`, which is about `key`, or about none or several.
     pub(crate) async fn send<A>(
         &self,
+        key: Option<&Key>,
         effect: Effect,
         request: Request<Bytes>,
         read: impl Fn(&Response<Bytes>) -> Result<A, Failure>,
     ) -> Result<A, Error> {
-        self.sender.send(effect, request, read).await
+        self.sender.send(key, effect, request, read).await
     }
 }
 
@@ -201,11 +207,12 @@ impl fmt::Debug for Client {
 fn read_of_key(
     method: Method,
     key: impl TryInto<Key, Error: Into<InvalidKey>>,
-) -> Result<Request<Bytes>, Error> {
+) -> Result<(Key, Request<Bytes>), Error> {
     let key = key
         .try_into()
         .map_err(|error| Error::refused(Kind::InvalidKey(error.into()), Effect::Read))?;
-    read(method, &path::of_key(&key))
+    let request = read(method, &path::of_key(&key))?;
+    Ok((key, request))
 }
 
 /// A request that reads, with neither headers nor a body.

@@ -51,7 +51,8 @@
 //! ```
 //!
 //! What it is not: a cache, a connection to one particular node, or a queue of writes. Every call
-//! is one request and its answer, and dropping its future leaves nothing behind.
+//! is one request and its answer, and dropping its future leaves nothing behind. Of a cluster any
+//! node serves any key; [`ClientBuilder::prefer_leaders`] saves it from passing requests on.
 //!
 //! # What an error says about a write
 //!
@@ -90,6 +91,7 @@ mod builder;
 mod client;
 mod endpoint;
 mod error;
+mod leaders;
 mod list;
 mod retry;
 mod send;

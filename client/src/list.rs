@@ -99,7 +99,7 @@ impl List {
         let target = target(&self.prefix, after.as_ref(), self.limit);
         let request = client::read(Method::GET, &target)?;
         let page = |answer: &Response<Bytes>| answer::page(answer, after.as_ref());
-        self.client.send(Effect::Read, request, page).await
+        self.client.send(None, Effect::Read, request, page).await
     }
 }
 

@@ -3,19 +3,24 @@
 //! What may be sent again is decided in `retry`, what an answer means in `answer`.
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use tokio::time::{Instant, sleep, timeout_at};
-use trandb_common::Outcome;
+use trandb_common::{Key, Outcome};
 
 use crate::{
     Endpoint, Error, RetryPolicy,
-    answer::Failure,
+    answer::{self, Failure},
+    client,
     error::Kind,
+    leaders::Leaders,
     retry::{Effect, is_of_endpoint, may_send_again},
     transaction::{AcknowledgedLater, Ids},
     transport::DynTransport,
@@ -25,6 +30,8 @@ use crate::{
 pub(crate) struct Sender {
     pub(crate) transport: Box<dyn DynTransport>,
     pub(crate) endpoints: Endpoints,
+    /// None: requests are not sent to the leaders of their keys' shards.
+    pub(crate) leaders: Option<Leaders>,
     pub(crate) timeout: Duration,
     pub(crate) try_timeout: Duration,
     pub(crate) retry: RetryPolicy,
@@ -34,20 +41,63 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Sends `request` until `read` makes something of an answer.
+    /// Sends `request`, which is about `key`, until `read` makes something of an answer.
     pub(crate) async fn send<A>(
-        &self,
+        self: &Arc<Self>,
+        key: Option<&Key>,
         effect: Effect,
         request: Request<Bytes>,
         read: impl Fn(&Response<Bytes>) -> Result<A, Failure>,
     ) -> Result<A, Error> {
         let deadline = Instant::now() + self.timeout;
-        self.send_until(effect, request, deadline, read).await
+        let leader = key.and_then(|key| self.leader_of(key));
+        self.send_from(leader, effect, request, deadline, read)
+            .await
+    }
+
+    /// Who leads the shard of `key`, if requests are sent there and it is known. Now and then it has
+    /// itself told anew meanwhile.
+    fn leader_of(self: &Arc<Self>, key: &Key) -> Option<Arc<Endpoint>> {
+        let leaders = self.leaders.as_ref()?;
+        if leaders.is_time_to_ask(Instant::now()) {
+            tokio::spawn(Arc::clone(self).learn_leaders());
+        }
+        leaders.of(key)
+    }
+
+    /// Asks once, at the next endpoint the next time.
+    async fn learn_leaders(self: Arc<Self>) {
+        let (Some(leaders), Ok(request)) = (&self.leaders, client::read(Method::GET, "/cluster"))
+        else {
+            return;
+        };
+        let asked = self.endpoints.current();
+        let deadline = Instant::now() + self.try_timeout;
+        let endpoint = self.endpoints.get(asked);
+        let answer = self.try_once(endpoint, Effect::Read, request, deadline);
+        match answer.await.and_then(|answer| answer::cluster(&answer)) {
+            Ok(status) => leaders.learn(&status),
+            Err(_) => {
+                self.endpoints.leave(asked);
+            }
+        }
     }
 
     /// The same, in the time until `deadline`.
     pub(crate) async fn send_until<A>(
         &self,
+        effect: Effect,
+        request: Request<Bytes>,
+        deadline: Instant,
+        read: impl Fn(&Response<Bytes>) -> Result<A, Failure>,
+    ) -> Result<A, Error> {
+        self.send_from(None, effect, request, deadline, read).await
+    }
+
+    /// The same, beginning at `leader` if there is one.
+    async fn send_from<A>(
+        &self,
+        mut leader: Option<Arc<Endpoint>>,
         effect: Effect,
         request: Request<Bytes>,
         deadline: Instant,
@@ -61,19 +111,28 @@ impl Sender {
         let mut open = None;
         loop {
             tries += 1;
-            let answer = self.try_once(endpoint, effect, request.clone(), deadline);
+            let at = match &leader {
+                Some(leader) => leader,
+                None => self.endpoints.get(endpoint),
+            };
+            let answer = self.try_once(at, effect, request.clone(), deadline);
             let failure = match answer.await.and_then(|answer| read(&answer)) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             let elsewhere = is_of_endpoint(&failure.kind);
-            if elsewhere {
+            let from_leader = leader.take_if(|_| elsewhere);
+            if let (Some(leader), Some(leaders)) = (&from_leader, &self.leaders) {
+                leaders.forget(leader);
+            } else if elsewhere {
                 endpoint = self.endpoints.leave(endpoint);
             }
             if !may_send_again(effect, &failure.kind) {
                 return Err(Error::of_tries(failure.kind, open, effect, tries));
             }
-            let delay = if elsewhere && untried > 0 {
+            let delay = if from_leader.is_some() {
+                Some(Duration::ZERO)
+            } else if elsewhere && untried > 0 {
                 untried -= 1;
                 Some(Duration::ZERO)
             } else {
@@ -99,12 +158,11 @@ impl Sender {
     /// Sends `request` to one endpoint, once.
     pub(crate) async fn try_once(
         &self,
-        endpoint: usize,
+        endpoint: &Endpoint,
         effect: Effect,
         request: Request<Bytes>,
         deadline: Instant,
     ) -> Result<Response<Bytes>, Failure> {
-        let endpoint = self.endpoints.get(endpoint);
         let begun = Instant::now();
         // Giving up a write early gains nothing: it could not be sent again.
         let end = match effect {
@@ -146,7 +204,7 @@ impl Endpoints {
         self.all.len()
     }
 
-    fn get(&self, index: usize) -> &Endpoint {
+    pub(crate) fn get(&self, index: usize) -> &Endpoint {
         &self.all[index]
     }
 

@@ -109,6 +109,7 @@ impl Put {
             .header(CONTENT_TYPE, "application/octet-stream");
         send(
             &self.client,
+            &key,
             self.is_idempotent,
             request,
             value.into_bytes(),
@@ -150,6 +151,7 @@ impl Delete {
         let request = request(Method::DELETE, &key, self.condition);
         send(
             &self.client,
+            &key,
             self.is_idempotent,
             request,
             Bytes::new(),
@@ -170,6 +172,7 @@ fn request(method: Method, key: &Key, condition: Option<Condition>) -> request::
 
 async fn send<A>(
     client: &Client,
+    key: &Key,
     is_idempotent: bool,
     request: request::Builder,
     body: Bytes,
@@ -177,13 +180,13 @@ async fn send<A>(
 ) -> Result<A, Error> {
     if !is_idempotent {
         let request = client::complete(request, body, Effect::Write)?;
-        return client.send(Effect::Write, request, read).await;
+        return client.send(Some(key), Effect::Write, request, read).await;
     }
     let id = client.sender.ids.next();
     let request = request.header(IDEMPOTENCY_KEY, id.to_string());
     let request = client::complete(request, body, Effect::WriteWithId)?;
     match client
-        .send(Effect::WriteWithId, request.clone(), &read)
+        .send(Some(key), Effect::WriteWithId, request.clone(), &read)
         .await
     {
         Err(error) => client.settle(id, error, request, read).await,

@@ -1,9 +1,10 @@
 //! A key: 1 to 1,024 bytes of UTF-8, compared byte by byte.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU16};
 
 use compact_str::CompactString;
 use serde::{Deserialize, Deserializer, Serialize};
+use twox_hash::XxHash3_64;
 
 use crate::limits::KEY_BYTES_MAX;
 
@@ -58,6 +59,16 @@ impl Key {
     /// The key's bytes, which are what keys are ordered by.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// The number of its shard when there are `shards` of them: XXH3 (64 bits, seed 0) of the
+    /// key's bytes, modulo their number.
+    ///
+    /// Stable across versions, machines and languages: a client may compute it, too, to ask the
+    /// node that leads the shard.
+    pub fn shard(&self, shards: NonZeroU16) -> u16 {
+        let shard = XxHash3_64::oneshot(self.as_bytes()) % u64::from(shards.get());
+        u16::try_from(shard).unwrap_or_else(|_| unreachable!("less than a u16"))
     }
 }
 

@@ -4,7 +4,6 @@ use std::{fmt, num::NonZeroU16};
 
 use serde::{Deserialize, Serialize};
 use trandb_common::Key;
-use twox_hash::XxHash3_64;
 
 /// The number of a shard, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,17 +15,15 @@ impl fmt::Display for ShardId {
     }
 }
 
-/// The shard of `key` when there are `shards` of them: XXH3 (64 bits, seed 0) of the key's bytes,
-/// modulo their number.
-///
-/// Stable across versions, machines and languages: clients may compute it too.
+/// The shard of `key` when there are `shards` of them, as [`Key::shard`] says.
 pub fn route(key: &Key, shards: NonZeroU16) -> ShardId {
-    let shard = XxHash3_64::oneshot(key.as_bytes()) % u64::from(shards.get());
-    ShardId(u16::try_from(shard).unwrap_or_else(|_| unreachable!("less than a u16")))
+    ShardId(key.shard(shards))
 }
 
 #[cfg(test)]
 mod tests {
+    use twox_hash::XxHash3_64;
+
     use super::*;
 
     fn shard_of(key: &str, shards: u16) -> u16 {

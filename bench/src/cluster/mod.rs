@@ -3,8 +3,9 @@
 //!
 //! All nodes of a side share both cores with the generator: nobody has a core to itself, so a
 //! ratio says what a request costs a whole cluster. Clients of `TranDB` are divided among its nodes,
-//! so that two thirds of the requests are passed on; those of etcd are all at its leader, which is
-//! its best. The side that is not measured runs on and costs what it costs idle.
+//! so that two thirds of the requests are passed on, or go to the leaders of their keys' shards, as
+//! our client does when it is asked to; those of etcd are all at its leader, which is its best. The
+//! side that is not measured runs on and costs what it costs idle.
 //!
 //! Not here: how a comparison is made (`compare`). Tests: of the parts; `just bench cluster` runs
 //! it all.
@@ -39,8 +40,9 @@ const CLIENTS: [usize; 2] = [64, 256];
 /// In the order in which they are measured.
 const OPERATIONS: [&str; 2] = ["reads", "writes"];
 
-fn name(operation: &str, peer: &str, clients: usize) -> String {
-    format!("{operation} vs {peer}, {clients} clients")
+fn name(operation: &str, peer: &str, clients: usize, at_leaders: bool) -> String {
+    let at = if at_leaders { " at the leaders" } else { "" };
+    format!("{operation} vs {peer}, {clients} clients{at}")
 }
 
 /// Everything but deaths of nodes.
@@ -52,15 +54,15 @@ pub fn all(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
     let mut report = Report::new(settings.clone());
     let nodes = Nodes::start(starter, &[])?;
     let shards = nodes.shards()?;
-    let cluster = nodes.into_server()?;
+    let mut cluster = nodes.into_server()?;
     idle(&cluster, settings, &mut report)?;
     settings.fill(&cluster)?;
-    against_etcd(starter, settings, &cluster, &mut report)?;
+    against_etcd(starter, settings, &mut cluster, &mut report)?;
     let single = starter.trandb_on_both_cores()?;
     settings.fill(&single)?;
     both(
         settings,
-        [&cluster, &single],
+        (&mut cluster, &single),
         &mut report,
         |operation| match operation {
             "writes" => Goal::AtLeast(0.3),
@@ -76,15 +78,13 @@ pub fn all(starter: &Starter, settings: &Settings) -> anyhow::Result<Report> {
 fn against_etcd(
     starter: &Starter,
     settings: &Settings,
-    cluster: &Server,
+    cluster: &mut Server,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    if OPERATIONS.iter().all(|operation| {
-        let mut names = CLIENTS
-            .iter()
-            .map(|&clients| name(operation, etcd::NAME, clients));
-        names.all(|name| settings.leaves_out(&name))
-    }) {
+    let is_left_out = |(operation, clients, at_leaders)| {
+        settings.leaves_out(&name(operation, etcd::NAME, clients, at_leaders))
+    };
+    if rows().all(is_left_out) {
         return Ok(());
     }
     let Some(program) = Peer::Etcd.find() else {
@@ -97,37 +97,51 @@ fn against_etcd(
     settings.fill(&loaded)?;
     loaded.stop()?;
     let etcd = places.start(&program)?;
-    both(settings, [cluster, &etcd], report, |operation| {
+    both(settings, (cluster, &etcd), report, |operation| {
         Goal::AtLeast(if operation == "writes" { 2.0 } else { 1.5 })
     })
 }
 
-/// Reads and writes of few and many clients.
+/// What is measured against each peer: an operation, a number of clients, and whether they go to the
+/// leaders.
+fn rows() -> impl Iterator<Item = (&'static str, usize, bool)> {
+    OPERATIONS.into_iter().flat_map(|operation| {
+        let clients = CLIENTS.into_iter();
+        clients
+            .flat_map(move |count| [false, true].map(|at_leaders| (operation, count, at_leaders)))
+    })
+}
+
+/// Reads and writes of few and many clients, who go anywhere or to the leaders.
 fn both(
     settings: &Settings,
-    servers: [&Server; 2],
+    (ours, peer): (&mut Server, &Server),
     report: &mut Report,
     goal: impl Fn(&str) -> Goal,
 ) -> anyhow::Result<()> {
-    let mixes = [Mix::gets(settings.keys), Mix::puts(settings.keys)];
-    for (operation, mix) in OPERATIONS.into_iter().zip(mixes) {
-        for connections in CLIENTS {
-            let [ours, peer] = servers;
-            let settings = Settings {
-                connections,
-                ..settings.clone()
-            };
-            let name = name(operation, peer.name(), connections);
-            let load = settings.load(mix, 1);
-            compare(
-                report,
-                &settings,
-                &name,
-                goal(operation),
-                [ours, peer],
-                load,
-            )?;
-        }
+    for (operation, connections, at_leaders) in rows() {
+        let mix = match operation {
+            "writes" => Mix::puts(settings.keys),
+            _ => Mix::gets(settings.keys),
+        };
+        let settings = Settings {
+            connections,
+            ..settings.clone()
+        };
+        let leaders = at_leaders.then(|| nodes::leaders(ours.address()));
+        ours.set_leaders(leaders.transpose()?);
+        let name = name(operation, peer.name(), connections, at_leaders);
+        let load = settings.load(mix, 1);
+        let compared = compare(
+            report,
+            &settings,
+            &name,
+            goal(operation),
+            [&*ours, peer],
+            load,
+        );
+        ours.set_leaders(None);
+        compared?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use trandb_common::wire::cluster::ClusterStatus;
+use trandb_common::wire::cluster::{ClusterStatus, GroupStatus};
 
 use crate::{
     process::{CLIENT_CORE, Process, SERVER_CORE, pause},
@@ -170,6 +170,20 @@ impl Nodes {
             Dialect::Trandb,
         )
     }
+}
+
+/// Where the leader of each shard takes clients, as the node at `address` has it.
+pub(super) fn leaders(address: SocketAddr) -> anyhow::Result<Vec<SocketAddr>> {
+    let status = status(address)?;
+    let mut shards: Vec<_> = status.groups.iter().filter(|g| g.shard.is_some()).collect();
+    shards.sort_unstable_by_key(|group| group.shard);
+    let leader = |group: &&GroupStatus| {
+        let mut members = status.members.iter();
+        let leader = members.find(|member| Some(member.node) == group.leader);
+        let address = &leader.context("a shard without a leader")?.address;
+        Ok(address.parse()?)
+    };
+    shards.iter().map(leader).collect()
 }
 
 /// How the node at `address` sees its cluster.

@@ -21,6 +21,7 @@ mod schedule;
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU16,
     time::{Duration, Instant},
 };
 
@@ -28,11 +29,12 @@ use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
 use mio::{Events, Poll, Token};
 use nix::sys::resource::{UsageWho, getrusage};
+use trandb_common::Key;
 
 use self::{connection::Connection, schedule::Schedule};
 use crate::{
     protocol::{Fault, Protocol},
-    workload::{Mix, Request, Requests},
+    workload::{Mix, Request, Requests, key_text},
 };
 
 /// No run sends for longer, whatever is asked for.
@@ -170,6 +172,36 @@ impl Tally {
     }
 }
 
+/// Where a load goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Targets<'a> {
+    /// To servers that hold the same keys: each connection goes to the next one, and begins again
+    /// with the first.
+    Anywhere(&'a [SocketAddr]),
+    /// To the leaders of shards, by their numbers: each connection goes to the next one, too, and
+    /// sends nothing but keys of that shard.
+    Leaders(&'a [SocketAddr]),
+}
+
+impl Targets<'_> {
+    fn addresses(&self) -> &[SocketAddr] {
+        match self {
+            Self::Anywhere(addresses) | Self::Leaders(addresses) => addresses,
+        }
+    }
+
+    /// Whether the connection of this number may send this key.
+    fn takes(&self, connection: usize, key: u64) -> bool {
+        let Self::Leaders(shards) = self else {
+            return true;
+        };
+        let count = u16::try_from(shards.len()).ok().and_then(NonZeroU16::new);
+        let key = Key::try_from(&key_text(key)[..]);
+        let shard = key.ok().zip(count).map(|(key, count)| key.shard(count));
+        shard.is_some_and(|shard| connection % shards.len() == usize::from(shard))
+    }
+}
+
 /// Runs `load` against `address` on the calling thread and waits for every answer.
 ///
 /// Errors: no connection, bytes that are not the protocol, a connection that the server closed,
@@ -178,8 +210,7 @@ pub fn run(address: SocketAddr, protocol: &dyn Protocol, load: &Load) -> anyhow:
     run_at(&[address], protocol, load)
 }
 
-/// The same against several servers that hold the same keys: each connection goes to the next of
-/// `addresses`, and begins again with the first.
+/// The same [anywhere](Targets::Anywhere) at `addresses`.
 ///
 /// Errors: as [`run`], and no address at all.
 pub fn run_at(
@@ -187,6 +218,19 @@ pub fn run_at(
     protocol: &dyn Protocol,
     load: &Load,
 ) -> anyhow::Result<Outcome> {
+    run_to(Targets::Anywhere(addresses), protocol, load)
+}
+
+/// The same against several servers. A counted mix must not go to leaders: what is another
+/// shard's counts, too.
+///
+/// Errors: as [`run`], and no address at all.
+pub fn run_to(
+    targets: Targets<'_>,
+    protocol: &dyn Protocol,
+    load: &Load,
+) -> anyhow::Result<Outcome> {
+    let addresses = targets.addresses();
     let poll = Poll::new()?;
     let connections = addresses
         .iter()
@@ -209,6 +253,7 @@ pub fn run_at(
         protocol,
         depth: load.depth.max(1),
         requests: Requests::new(load.mix, load.seed),
+        targets,
         schedule,
         end,
         next_connection: 0,
@@ -245,6 +290,7 @@ struct Generator<'a> {
     protocol: &'a dyn Protocol,
     depth: usize,
     requests: Requests,
+    targets: Targets<'a>,
     /// Of an open loop; a closed loop has none.
     schedule: Option<Schedule>,
     end: Instant,
@@ -296,7 +342,9 @@ impl Generator<'_> {
             return Ok(());
         }
         let connection = &mut self.connections[index];
-        for request in self.requests.by_ref().take(self.depth) {
+        let requests = self.requests.by_ref();
+        let its_own = requests.filter(|request| self.targets.takes(index, request.key));
+        for request in its_own.take(self.depth) {
             connection.push(request, now, self.protocol);
         }
         connection.flush()

@@ -129,7 +129,7 @@ impl Client {
         let request = post(&request, Effect::Read)?;
         let keys = &body.operations().reads;
         let read = |answer: &Response<Bytes>| committed(answer, Some(keys));
-        let committed = self.send(Effect::Read, request, read).await?;
+        let committed = self.send(keys.first(), Effect::Read, request, read).await?;
         Ok(committed
             .reads
             .into_iter()
@@ -174,7 +174,10 @@ impl Client {
         let request = post(&request, Effect::WriteWithId)?;
         let reads = &body.operations().reads;
         let read = |answer: &Response<Bytes>| committed(answer, Some(reads));
-        let sent = self.send(Effect::WriteWithId, request.clone(), read).await;
+        let home = Some(body.home());
+        let sent = self
+            .send(home, Effect::WriteWithId, request.clone(), read)
+            .await;
         let committed = match sent {
             // What was read is not kept: an answer that was asked for again lacks it.
             Err(error) => {
@@ -194,7 +197,7 @@ impl Client {
         id: TransactionId,
     ) -> Result<Option<TransactionStatus>, Error> {
         let request = read(Method::GET, &format!("/transactions/{id}"))?;
-        self.send(Effect::Read, request, answer::transaction_status)
+        self.send(None, Effect::Read, request, answer::transaction_status)
             .await
     }
 

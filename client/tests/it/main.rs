@@ -5,6 +5,7 @@
 
 mod answers;
 mod failover;
+mod leaders;
 mod listing;
 mod network;
 mod retries;

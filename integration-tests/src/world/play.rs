@@ -298,9 +298,13 @@ fn client<D: Deliver>(
     };
     let mut first = endpoints.to_vec();
     first.rotate_left(number % endpoints.len());
-    let builder = first
+    let mut builder = first
         .iter()
         .fold(Client::builder(), trandb_client::ClientBuilder::endpoint);
+    // Of a cluster's clients every other one asks the leaders.
+    if endpoints.len() > 1 && number % 2 == 1 {
+        builder = builder.prefer_leaders();
+    }
     builder
         .transport(line)
         .timeout(Duration::from_millis(timeout_ms))
