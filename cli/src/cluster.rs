@@ -15,10 +15,9 @@ use crate::{
     session::Session,
 };
 
-/// Members and groups; exit code 5 unless the node that answers is ready.
+/// Members and groups; exit code 5 unless the node that answers is ready and all members are there.
 pub(crate) async fn status(session: &Session) -> Result<(), Failure> {
     let status = session.client.cluster().await?;
-    let ready = status.ready;
     show(session, &status, |status| {
         format!(
             "{}\n\n{}\n{}",
@@ -27,12 +26,19 @@ pub(crate) async fn status(session: &Session) -> Result<(), Failure> {
             groups_table(status)
         )
     })?;
-    if ready {
-        Ok(())
-    } else {
+    if !status.ready {
         let what = "the node that answers is no voter in some group, or a group has no leader";
         Err(Failure::new(Exit::RetryLater, what))
+    } else if !status.members.iter().all(is_up) {
+        let what = "not all members are there";
+        Err(Failure::new(Exit::RetryLater, what))
+    } else {
+        Ok(())
     }
+}
+
+fn is_up(member: &MemberStatus) -> bool {
+    member.state == MemberState::Up
 }
 
 /// Members alone.
@@ -76,8 +82,17 @@ fn summary(status: &ClusterStatus) -> String {
         0 => "all of them well".to_owned(),
         _ => format!("{trouble} of them NOT WELL"),
     };
+    let away = status
+        .members
+        .iter()
+        .filter(|member| !is_up(member))
+        .count();
+    let away = match away {
+        0 => String::new(),
+        _ => format!(" ({away} NOT UP)"),
+    };
     format!(
-        "cluster {}: {} members, {} groups, {health}\nas {me} sees it, which is {}",
+        "cluster {}: {} members{away}, {} groups, {health}\nas {me} sees it, which is {}",
         escape::message(cluster),
         status.members.len(),
         status.groups.len(),
@@ -91,6 +106,7 @@ fn members_table(status: &ClusterStatus) -> String {
     let rows = members.into_iter().map(|member| {
         let state = match member.state {
             MemberState::Up => "up",
+            MemberState::Silent => "SILENT",
             MemberState::Left => "LEFT",
         };
         let text = |text: &str| match text {
@@ -232,7 +248,7 @@ mod tests {
     fn in_trouble() -> ClusterStatus {
         status(serde_json::json!({
             "clustered": true, "ready": false, "cluster": "c0ffee", "node": 1, "map_version": 3,
-            "members": [member("n2", 2, "left"), member("n1", 1, "up"), member("n\u{1b}[2J", 13, "up")],
+            "members": [member("n2", 2, "left"), member("n1", 1, "up"), member("n\u{1b}[2J", 13, "silent")],
             "groups": [
                 {"shard": null, "epoch": 1, "role": "leader", "term": 3, "leader": 1,
                  "voters": [1, 2, 13], "changing": false, "lag": 0,
@@ -248,15 +264,15 @@ mod tests {
         let status = in_trouble();
         assert_eq!(
             summary(&status),
-            "cluster c0ffee: 3 members, 2 groups, 1 of them NOT WELL\nas n1 sees it, which is NOT READY"
+            "cluster c0ffee: 3 members (2 NOT UP), 2 groups, 1 of them NOT WELL\nas n1 sees it, which is NOT READY"
         );
         assert_eq!(
             members_table(&status),
             "\
-member      node  state  leads  zone  clients          peers
-n\\u{1b}[2J    13  up        13  -     n\\u{1b}[2J:8080  n\\u{1b}[2J:8081
-n1             1  up         1  -     n1:8080          n1:8081
-n2             2  LEFT       2  -     n2:8080          n2:8081
+member      node  state   leads  zone  clients          peers
+n\\u{1b}[2J    13  SILENT     13  -     n\\u{1b}[2J:8080  n\\u{1b}[2J:8081
+n1             1  up          1  -     n1:8080          n1:8081
+n2             2  LEFT        2  -     n2:8080          n2:8081
 "
         );
         assert_eq!(

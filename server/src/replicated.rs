@@ -206,8 +206,9 @@ fn told(status: &NodeStatus, is_open: bool) -> ClusterStatus {
         peer_address: slot.description.at.clone(),
         zone: slot.description.zone.clone(),
         state: match slot.state {
-            State::Up => MemberState::Up,
             State::Left => MemberState::Left,
+            State::Up if slot.silent => MemberState::Silent,
+            State::Up => MemberState::Up,
         },
         leads: leads(slot.node),
     });

@@ -7,7 +7,7 @@
 //!   rounds     whether this node still leads, for all reads that wait
 //!   replica    a shard with what this node keeps beside it
 //! reconcile puts those who start anew in the places of those who have ended
-//! successor asks whether somebody else has come to its place
+//! others    whether they are there, and whether one of them has come to its place
 //! status    what it knows of itself and the cluster
 //! ```
 //!
@@ -57,12 +57,12 @@ use crate::{
 mod forward;
 mod joining;
 mod operation;
+mod others;
 mod reconcile;
 mod replica;
 mod rounds;
 mod router;
 mod status;
-mod successor;
 
 pub use operation::{Failure, LeftBehind, Listing};
 pub use router::Router;
@@ -155,6 +155,8 @@ struct Inner<N: Network> {
     stopped_listening: watch::Sender<bool>,
     /// Who has come to this node's place.
     successor: watch::Sender<Option<NodeId>>,
+    /// Which of the others do not answer.
+    silence: others::Silence,
     /// What the shards here hold, in bytes.
     used: Arc<AtomicU64>,
 }
@@ -208,6 +210,7 @@ impl<N: Network> Node<N> {
             closing: watch::Sender::new(false),
             stopped_listening: watch::Sender::new(false),
             successor: watch::Sender::new(None),
+            silence: others::Silence::default(),
             used: Arc::new(AtomicU64::new(0)),
             identity: identity.clone(),
             config,
@@ -235,7 +238,12 @@ impl<N: Network> Node<N> {
     pub fn status(&self) -> Option<NodeStatus> {
         let groups = self.inner.groups.get()?;
         let superseded = self.inner.successor.borrow().is_some();
-        Some(status::of(groups, self.inner.identity.get(), superseded))
+        Some(status::of(
+            groups,
+            self.inner.identity.get(),
+            superseded,
+            &self.inner.silence.nodes(),
+        ))
     }
 
     /// Waits until another node has come to its place, and says which. From then on this one is of
@@ -364,7 +372,7 @@ impl<N: Network> Inner<N> {
         self.joined.send_replace(true);
         rounds::spawn(Arc::clone(self), asked);
         reconcile::spawn_all(self);
-        task::spawn(successor::watch(Arc::clone(self)));
+        task::spawn(others::watch(Arc::clone(self)));
         Ok(())
     }
 

@@ -40,6 +40,8 @@ pub struct SlotStatus {
     pub description: Description,
     /// Whether it runs, as far as it has said so.
     pub state: State,
+    /// It has not answered this node for some seconds.
+    pub silent: bool,
 }
 
 /// A replica.
@@ -68,14 +70,19 @@ pub struct GroupStatus {
     pub ready: bool,
 }
 
-pub(super) fn of(groups: &Groups, me: Member, superseded: bool) -> NodeStatus {
+pub(super) fn of(
+    groups: &Groups,
+    me: Member,
+    superseded: bool,
+    silent: &BTreeSet<NodeId>,
+) -> NodeStatus {
     let mut all = vec![one(GroupId::SYSTEM, &groups.system)];
     let shards = (0..).map(ShardId).zip(&groups.shards);
     all.extend(shards.map(|(shard, group)| one(GroupId::of_shard(shard), group)));
     let (map_version, slots, knows) = groups.system.read_with(|map| {
         (
             map.version(),
-            slots(map),
+            slots(map, silent),
             map.last() >= me.node && map.occupant(me.node).is_none(),
         )
     });
@@ -90,11 +97,12 @@ pub(super) fn of(groups: &Groups, me: Member, superseded: bool) -> NodeStatus {
     }
 }
 
-fn slots(map: &System) -> Vec<SlotStatus> {
+fn slots(map: &System, silent: &BTreeSet<NodeId>) -> Vec<SlotStatus> {
     let slots = map.slots().values().map(|occupant| SlotStatus {
         node: occupant.node,
         description: occupant.description.clone(),
         state: occupant.state,
+        silent: silent.contains(&occupant.node),
     });
     slots.collect()
 }

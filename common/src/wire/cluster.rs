@@ -43,19 +43,21 @@ pub struct MemberStatus {
     pub peer_address: String,
     /// What it shares its fate with; empty if nobody has said.
     pub zone: String,
-    /// Whether it runs, as far as it has said so.
+    /// Whether it runs, as far as this node knows.
     pub state: MemberState,
     /// How many groups it leads, as this node believes.
     pub leads: usize,
 }
 
-/// Whether a member runs, as far as it has said so.
+/// Whether a member runs, as far as the node knows that is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum MemberState {
     /// It has joined.
     Up,
+    /// It has joined, and has not answered the node that is asked for some seconds.
+    Silent,
     /// It has ended as planned.
     Left,
 }

@@ -153,6 +153,32 @@ async fn a_node_that_has_a_successor_ends_and_says_why() {
     assert_eq!(put(&cluster, 0, "k", "v").await, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_does_not_answer_is_silent_until_it_does() {
+    let cluster = Cluster::start(3).await;
+    let state = async |number: usize| {
+        let seen = cluster_of(&cluster, number).await;
+        let members = seen["members"].as_array().expect("a list");
+        let states = members.iter().map(|member| member["state"].clone());
+        states.collect::<Vec<_>>()
+    };
+    assert_eq!(state(0).await, ["up"; 3]);
+    cluster.signal(2, Signal::SIGSTOP);
+    for number in [0, 1] {
+        eventually("both others say so", async || {
+            state(number).await == ["up", "up", "silent"]
+        })
+        .await;
+    }
+    cluster.signal(2, Signal::SIGCONT);
+    for number in 0..3 {
+        eventually("it is there again", async || {
+            state(number).await == ["up"; 3]
+        })
+        .await;
+    }
+}
+
 /// Else it would take its predecessor's place, and nobody could give it its entries.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_the_others_do_not_reach_is_told_so_and_takes_no_place() {
