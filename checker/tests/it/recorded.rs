@@ -13,6 +13,7 @@ use trandb_checker::{
     decode,
     history::{Events, Format, Operations},
     linearizability::{Options, check_counted, models::Registers},
+    serializability,
 };
 
 /// Where they are; nothing, said aloud, if they are nowhere.
@@ -112,4 +113,36 @@ fn the_search_needs_no_more_steps_than_it_did() {
     }
     eprintln!("{steps} steps");
     assert!(steps <= STEPS_MAX, "{steps} steps");
+}
+
+/// One key, puts, deletes without a version, 191 operations of three containers: an order of the
+/// deletes that no read can agree with must be noticed when it is chosen, not in the end. The limit is
+/// a thousand times of what it takes.
+#[test]
+fn deletes_of_a_hot_key_are_put_in_order_in_time() {
+    let judge = |history: &str| {
+        let completed = super::completed(history);
+        let transactions = decode::transactions(&decode::RwRegister, completed).expect("usable");
+        let options = serializability::Options {
+            time_limit: Some(std::time::Duration::from_secs(20)),
+            ..serializability::Options::default()
+        };
+        serializability::check_registers(&transactions, &options).expect("usable")
+    };
+    let history = include_str!("hot_key.jsonl");
+    let verdict = judge(history);
+    assert!(verdict.is_ok(), "{verdict:?}");
+    let stale = [
+        r#"{"index":382,"time":382,"process":9,"type":"invoke","f":"txn","value":[["r","hot"]]}"#,
+        r#"{"index":383,"time":383,"process":9,"type":"ok","f":"txn","value":[["r","hot","3.0:11",[1,918]]]}"#,
+    ];
+    let verdict = judge(&format!(
+        "{history}{}
+",
+        stale.join(
+            "
+"
+        )
+    ));
+    assert!(verdict.is_illegal(), "{verdict:?}");
 }

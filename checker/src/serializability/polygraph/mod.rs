@@ -364,10 +364,23 @@ impl Solver<'_> {
             }
             match (left, changed) {
                 (false, _) => return Settled::All,
-                (true, false) => return Settled::Stuck,
+                (true, false) => {
+                    return self.hopeless().map_or(Settled::Stuck, Settled::Conflict);
+                }
                 (true, true) => {}
             }
         }
+    }
+
+    /// An uncertain read that no order of what is still open can explain: whatever is decided yet, no
+    /// source becomes possible by it. Were it found only when the order of its key is known, every
+    /// order of the other pairs would be tried before.
+    fn hopeless(&self) -> Option<usize> {
+        (0..self.open.len()).find(|&open| {
+            !self.is_decided[open]
+                && !(0..self.alternatives(open))
+                    .any(|alternative| self.is_feasible(&self.edges(open, alternative)))
+        })
     }
 
     /// All nodes in the order of the closure.
