@@ -77,9 +77,11 @@ impl Sender {
         let answer = self.try_once(endpoint, Effect::Read, request, deadline);
         match answer.await.and_then(|answer| answer::cluster(&answer)) {
             Ok(status) => leaders.learn(&status),
-            Err(_) => {
+            Err(failure) if is_of_endpoint(&failure.kind) => {
                 self.endpoints.leave(asked);
             }
+            // Whoever answers so serves requests all the same.
+            Err(_) => {}
         }
     }
 

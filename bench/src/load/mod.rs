@@ -221,16 +221,20 @@ pub fn run_at(
     run_to(Targets::Anywhere(addresses), protocol, load)
 }
 
-/// The same against several servers. A counted mix must not go to leaders: what is another
-/// shard's counts, too.
+/// The same against several servers.
 ///
-/// Errors: as [`run`], and no address at all.
+/// Errors: as [`run`]; no address at all; a counted mix or an open loop to leaders, since what is
+/// another shard's would count, too.
 pub fn run_to(
     targets: Targets<'_>,
     protocol: &dyn Protocol,
     load: &Load,
 ) -> anyhow::Result<Outcome> {
     let addresses = targets.addresses();
+    if matches!(targets, Targets::Leaders(_)) {
+        let is_endless = load.pace == Pace::Closed && load.mix.requests.is_none();
+        anyhow::ensure!(is_endless, "only an endless closed loop goes to leaders");
+    }
     let poll = Poll::new()?;
     let connections = addresses
         .iter()
@@ -450,6 +454,34 @@ mod tests {
             }
         });
         address
+    }
+
+    #[test]
+    fn a_connection_to_a_leader_sends_the_keys_of_its_shard_and_each_key_has_one() {
+        let addresses = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let taken = |targets: Targets<'_>, key| {
+            let connections = (0..6).filter(|&connection| targets.takes(connection, key));
+            connections.collect::<Vec<_>>()
+        };
+        let mut shards = [0; 3];
+        for key in 0..300 {
+            assert_eq!(taken(Targets::Anywhere(&addresses), key).len(), 6);
+            let at_leaders = taken(Targets::Leaders(&addresses), key);
+            let &[one, other] = at_leaders.as_slice() else {
+                panic!("{at_leaders:?}");
+            };
+            assert_eq!(other, one + 3);
+            shards[one] += 1;
+        }
+        assert!(shards.iter().all(|&keys| keys > 50), "{shards:?}");
+    }
+
+    #[test]
+    fn what_is_counted_does_not_go_to_leaders() {
+        let address = [SocketAddr::from(([127, 0, 0, 1], 1))];
+        let protocol = Dialect::Trandb.protocol(VALUE_BYTES);
+        let refused = run_to(Targets::Leaders(&address), &*protocol, &load(1));
+        assert!(refused.unwrap_err().to_string().contains("endless"));
     }
 
     fn load(requests: u64) -> Load {
