@@ -158,6 +158,32 @@ pub(crate) enum Cluster {
     Status,
     /// Print its members
     Members,
+    /// Take a member out: others hold what it holds, then its process ends
+    Remove(Remove),
+    /// Let a member lead a group
+    ///
+    /// Some seconds later the cluster spreads its leaders evenly again.
+    Transfer(Transfer),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// The member's name
+    pub(crate) name: String,
+
+    /// Also if there are fewer copies of the data afterwards
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Transfer {
+    /// The name of the member that is to lead
+    pub(crate) to: String,
+
+    /// Which shard's group; without it the group that keeps the members
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) shard: Option<u16>,
 }
 
 #[derive(Debug, Args)]

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use comfy_table::{CellAlignment, Table, presets};
-use trandb_client::cluster::{ClusterStatus, GroupStatus, MemberState, MemberStatus};
+use trandb_client::cluster::{ClusterStatus, GroupStatus, MemberState, MemberStatus, ReplicaRole};
 
 use crate::{
+    args::{Remove, Transfer},
     escape,
     failure::{Exit, Failure},
     keys::as_json,
@@ -52,6 +53,51 @@ pub(crate) async fn members(session: &Session) -> Result<(), Failure> {
         return output.finish();
     }
     show(session, &status, members_table)
+}
+
+/// Takes a member out. Not without being told twice if fewer nodes hold the data afterwards.
+pub(crate) async fn remove(session: &Session, remove: &Remove) -> Result<(), Failure> {
+    let Remove { name, yes } = remove;
+    let status = session.client.cluster().await?;
+    let copies = status.groups.iter().filter(|group| group.shard.is_some());
+    let copies = copies.map(|group| group.voters.len()).max().unwrap_or(0);
+    let left = status.members.len().saturating_sub(1);
+    let is_member = status.members.iter().any(|member| member.name == *name);
+    if is_member && left < copies && !yes {
+        let what = format!(
+            "without {} there are {left} nodes, and so {left} instead of {copies} copies of the \
+             data: say --yes if that is what you want",
+            escape::message(name)
+        );
+        return Err(Failure::new(Exit::Refused, what));
+    }
+    session.client.remove_member(name).await?;
+    let name = escape::message(name);
+    done(
+        session,
+        &format!("{name} is removed: `trandb cluster status` shows how its shards move"),
+    )
+}
+
+/// Lets a member lead.
+pub(crate) async fn transfer(session: &Session, transfer: &Transfer) -> Result<(), Failure> {
+    let Transfer { to, shard } = transfer;
+    session.client.transfer(*shard, to).await?;
+    let group = shard.map_or_else(
+        || "the members".to_owned(),
+        |shard| format!("shard {shard}"),
+    );
+    done(session, &format!("{} leads {group}", escape::message(to)))
+}
+
+fn done(session: &Session, text: &str) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    if session.json {
+        output.write(&as_json(&serde_json::json!({ "done": true }))?)?;
+    } else {
+        output.write(format!("{text}\n").as_bytes())?;
+    }
+    output.finish()
 }
 
 fn show(
@@ -118,15 +164,16 @@ fn members_table(status: &ClusterStatus) -> String {
             member.node.to_string(),
             state.to_owned(),
             member.leads.to_string(),
+            member.holds.to_string(),
             text(&member.zone),
             text(&member.address),
             text(&member.peer_address),
         ]
     });
     let head = [
-        "member", "node", "state", "leads", "zone", "clients", "peers",
+        "member", "node", "state", "leads", "holds", "zone", "clients", "peers",
     ];
-    table(head, &[1, 3], rows)
+    table(head, &[1, 3, 4], rows)
 }
 
 fn groups_table(status: &ClusterStatus) -> String {
@@ -170,6 +217,10 @@ fn behind(group: &GroupStatus, names: &Names<'_>) -> String {
 
 fn health(group: &GroupStatus) -> &'static str {
     match group {
+        GroupStatus {
+            role: ReplicaRole::None,
+            ..
+        } => "elsewhere",
         GroupStatus { ready: true, .. } => "well",
         GroupStatus { leader: None, .. } => "NO LEADER",
         GroupStatus { changing: true, .. } => "VOTERS CHANGE",
@@ -241,7 +292,7 @@ mod tests {
     fn member(name: &str, node: u64, state: &str) -> serde_json::Value {
         serde_json::json!({
             "name": name, "node": node, "address": format!("{name}:8080"),
-            "peer_address": format!("{name}:8081"), "zone": "", "state": state, "leads": node,
+            "peer_address": format!("{name}:8081"), "zone": "", "state": state, "leads": node, "holds": 1,
         })
     }
 
@@ -269,10 +320,10 @@ mod tests {
         assert_eq!(
             members_table(&status),
             "\
-member      node  state   leads  zone  clients          peers
-n\\u{1b}[2J    13  SILENT     13  -     n\\u{1b}[2J:8080  n\\u{1b}[2J:8081
-n1             1  up          1  -     n1:8080          n1:8081
-n2             2  LEFT        2  -     n2:8080          n2:8081
+member      node  state   leads  holds  zone  clients          peers
+n\\u{1b}[2J    13  SILENT     13      1  -     n\\u{1b}[2J:8080  n\\u{1b}[2J:8081
+n1             1  up          1      1  -     n1:8080          n1:8081
+n2             2  LEFT        2      1  -     n2:8080          n2:8081
 "
         );
         assert_eq!(

@@ -84,6 +84,8 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
             Command::Bank(options) => bank::bank(&session, &options).await,
             Command::Cluster(Cluster::Status) => cluster::status(&session).await,
             Command::Cluster(Cluster::Members) => cluster::members(&session).await,
+            Command::Cluster(Cluster::Remove(remove)) => cluster::remove(&session, &remove).await,
+            Command::Cluster(Cluster::Transfer(to)) => cluster::transfer(&session, &to).await,
             Command::Limits => server::limits(&session).await,
             Command::Status => server::status(&session).await,
         }

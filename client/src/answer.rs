@@ -106,6 +106,14 @@ pub(crate) fn cluster(answer: &Response<Bytes>) -> Result<ClusterStatus, Failure
     json(answer)
 }
 
+/// `POST /cluster/remove` and `POST /cluster/transfer`.
+pub(crate) fn done(answer: &Response<Bytes>) -> Result<(), Failure> {
+    match answer.status() {
+        StatusCode::OK | StatusCode::ACCEPTED => Ok(()),
+        _ => Err(failure(answer)),
+    }
+}
+
 /// `GET /readyz`. Any 503 will do: a proxy's means as little readiness as the server's.
 pub(crate) fn ready(answer: &Response<Bytes>) -> Result<bool, Failure> {
     match answer.status() {

@@ -166,6 +166,34 @@ impl Client {
             .await
     }
 
+    /// Takes a member out of the server's cluster, by its name: others hold what it holds, then it votes
+    /// nowhere and its process ends.
+    ///
+    /// It is done when that is decided; [`cluster`](Self::cluster) shows how far it is. To ask twice
+    /// does no harm: the second time there is no such member.
+    pub async fn remove_member(&self, name: &str) -> Result<(), Error> {
+        let name = path::encode(name);
+        self.administer(&format!("/cluster/remove?member={name}"))
+            .await
+    }
+
+    /// Lets a member lead the group of `shard`, or the one that keeps the members. Some seconds later
+    /// the cluster spreads its leaders evenly again.
+    pub async fn transfer(&self, shard: Option<u16>, to: &str) -> Result<(), Error> {
+        let to = path::encode(to);
+        let shard = shard.map_or_else(String::new, |shard| format!("&shard={shard}"));
+        self.administer(&format!("/cluster/transfer?to={to}{shard}"))
+            .await
+    }
+
+    async fn administer(&self, path_and_query: &str) -> Result<(), Error> {
+        let request = Request::builder().method(Method::POST).uri(path_and_query);
+        // Done twice it is done once, as if it had an id.
+        let effect = Effect::WriteWithId;
+        let request = complete(request, Bytes::new(), effect)?;
+        self.send(None, effect, request, answer::done).await
+    }
+
     /// Whether the endpoint that requests go to at the moment is ready to serve. It is asked once:
     /// no other endpoint, no second try.
     pub async fn is_ready(&self) -> Result<bool, Error> {

@@ -2,7 +2,7 @@
 //! too. What happens when something fails is tested there (`simulation`).
 
 use std::{
-    num::NonZeroU16,
+    num::{NonZeroU8, NonZeroU16},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -40,6 +40,7 @@ fn config(slot: &str, at: &str, seeds: &[String]) -> Config {
         bootstrap_expect: seeds.len(),
         charter: Charter {
             shards: NonZeroU16::new(3).expect("not 0"),
+            replicas: NonZeroU8::new(3).expect("not 0"),
             version_epoch: 1,
             outcome_bytes: 1_000_000,
         },

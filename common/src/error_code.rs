@@ -44,12 +44,16 @@ pub enum ErrorCode {
     RouteNotFound,
     /// The id is not known, or its outcome is no longer kept.
     TransactionNotFound,
+    /// The cluster has no member of this name.
+    MemberNotFound,
     /// The path exists, the method does not; `Allow` says which do.
     MethodNotAllowed,
     /// The body stopped coming.
     RequestTimeout,
     /// A check of a transaction failed.
     Conflict,
+    /// The cluster, as it is, does not allow it.
+    ClusterConflict,
     /// `If-Match` or `If-None-Match` does not hold.
     PreconditionFailed,
     /// The value has more than 4 MiB.
@@ -80,7 +84,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them, in the order of their status.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::InvalidKey,
         Self::InvalidUtf8,
         Self::InvalidHeader,
@@ -92,9 +96,11 @@ impl ErrorCode {
         Self::KeyNotFound,
         Self::RouteNotFound,
         Self::TransactionNotFound,
+        Self::MemberNotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::Conflict,
+        Self::ClusterConflict,
         Self::PreconditionFailed,
         Self::ValueTooLarge,
         Self::TransactionTooLarge,
@@ -122,9 +128,11 @@ impl ErrorCode {
             Self::KeyNotFound => "key_not_found",
             Self::RouteNotFound => "route_not_found",
             Self::TransactionNotFound => "transaction_not_found",
+            Self::MemberNotFound => "member_not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::Conflict => "conflict",
+            Self::ClusterConflict => "cluster_conflict",
             Self::PreconditionFailed => "precondition_failed",
             Self::ValueTooLarge => "value_too_large",
             Self::TransactionTooLarge => "transaction_too_large",
@@ -153,9 +161,11 @@ impl ErrorCode {
             Self::KeyNotFound => "The key has no value",
             Self::RouteNotFound => "There is no such path",
             Self::TransactionNotFound => "The transaction is not known",
+            Self::MemberNotFound => "The cluster has no such member",
             Self::MethodNotAllowed => "The path does not take this method",
             Self::RequestTimeout => "The request did not arrive in time",
             Self::Conflict => "A check failed",
+            Self::ClusterConflict => "The cluster does not allow it",
             Self::PreconditionFailed => "The precondition does not hold",
             Self::ValueTooLarge => "The value is too large",
             Self::TransactionTooLarge => "The transaction is too large",
@@ -182,10 +192,13 @@ impl ErrorCode {
             | Self::DuplicateKey
             | Self::EmptyTransaction
             | Self::KeyTooLongInBody => 400,
-            Self::KeyNotFound | Self::RouteNotFound | Self::TransactionNotFound => 404,
+            Self::KeyNotFound
+            | Self::RouteNotFound
+            | Self::TransactionNotFound
+            | Self::MemberNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::Conflict => 409,
+            Self::Conflict | Self::ClusterConflict => 409,
             Self::PreconditionFailed => 412,
             Self::ValueTooLarge | Self::TransactionTooLarge => 413,
             Self::KeyTooLongInPath => 414,
@@ -217,8 +230,10 @@ impl ErrorCode {
             | Self::KeyNotFound
             | Self::RouteNotFound
             | Self::TransactionNotFound
+            | Self::MemberNotFound
             | Self::MethodNotAllowed
             | Self::Conflict
+            | Self::ClusterConflict
             | Self::PreconditionFailed
             | Self::ValueTooLarge
             | Self::TransactionTooLarge
@@ -244,9 +259,11 @@ impl ErrorCode {
             | Self::KeyNotFound
             | Self::RouteNotFound
             | Self::TransactionNotFound
+            | Self::MemberNotFound
             | Self::MethodNotAllowed
             | Self::RequestTimeout
             | Self::Conflict
+            | Self::ClusterConflict
             | Self::PreconditionFailed
             | Self::ValueTooLarge
             | Self::TransactionTooLarge

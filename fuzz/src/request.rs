@@ -445,6 +445,8 @@ fn key_of(uri: &Uri) -> Option<Result<Key, InvalidKey>> {
 fn expected_elsewhere(method: &Method, uri: &Uri) -> Expected {
     let reads = method == Method::GET || method == Method::HEAD;
     match uri.path() {
+        "/cluster/remove" | "/cluster/transfer" if method == Method::POST => Expected::Anything,
+        "/cluster/remove" | "/cluster/transfer" => error(405, "method_not_allowed"),
         path if path != path::KEYS && !OPERATIONS.contains(&path) => error(404, "route_not_found"),
         _ if !reads => error(405, "method_not_allowed"),
         // Of any bytes; what the map predicts is compared beside this.

@@ -21,6 +21,8 @@ pub enum Failure {
     Pause,
     /// It ends as planned, and is started anew.
     Stop,
+    /// It is a member no longer, ends, and is started anew as another member.
+    Remove,
     /// The other nodes and it do not reach each other for a while; clients reach all of them.
     Cut,
 }
@@ -55,6 +57,8 @@ pub trait Nodes {
 #[derive(Debug)]
 pub struct Cluster {
     members: Vec<Member>,
+    /// Where the founders listen for their peers, as a flag says it.
+    peers: String,
 }
 
 /// A place in the cluster.
@@ -64,6 +68,25 @@ struct Member {
     address: SocketAddr,
     /// None while nobody is there.
     process: Option<Process>,
+}
+
+impl Member {
+    fn new(number: usize, address: SocketAddr, peer_address: SocketAddr, peers: &str) -> Self {
+        let flags = [
+            ("--name", format!("n{}", number + 1)),
+            ("--listen", address.to_string()),
+            ("--peer-listen", peer_address.to_string()),
+            ("--peers", peers.to_owned()),
+        ];
+        Self {
+            flags: flags
+                .into_iter()
+                .flat_map(|(flag, value)| [flag.to_owned(), value])
+                .collect(),
+            address,
+            process: None,
+        }
+    }
 }
 
 impl Cluster {
@@ -82,28 +105,49 @@ impl Cluster {
         let (clients, peers) = addresses.split_at(count);
         let all: Vec<String> = peers.iter().map(ToString::to_string).collect();
         let all = all.join(",");
-        let member = |number: usize| Member {
-            flags: [
-                ("--name", format!("n{}", number + 1)),
-                ("--listen", clients[number].to_string()),
-                ("--peer-listen", peers[number].to_string()),
-                ("--peers", all.clone()),
-                ("--bootstrap-expect", count.to_string()),
-            ]
-            .into_iter()
-            .flat_map(|(flag, value)| [flag.to_owned(), value])
-            .collect(),
-            address: clients[number],
-            process: None,
+        let member = |number: usize| {
+            let mut member = Member::new(number, clients[number], peers[number], &all);
+            let expect = ["--bootstrap-expect".to_owned(), count.to_string()];
+            member.flags.extend(expect);
+            member
         };
         let mut cluster = Self {
             members: (0..count).map(member).collect(),
+            peers: all.clone(),
         };
         for number in 0..count {
             cluster.start_member(number);
         }
         cluster.ready().await;
         cluster
+    }
+
+    /// Adds a node, and waits until it is ready. Its number.
+    pub async fn add(&mut self) -> usize {
+        let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let [address, peers] = ports
+            .each_ref()
+            .map(|port| port.local_addr().expect("bound"));
+        drop(ports);
+        let number = self.members.len();
+        let member = Member::new(number, address, peers, &self.peers);
+        self.members.push(member);
+        self.ready().await;
+        number
+    }
+
+    /// Takes a node out of the cluster, as asked at another one, and waits until it has ended.
+    pub async fn remove(&mut self, number: usize) {
+        let other = (number + 1) % self.members.len();
+        let request = Request::post(format!("/cluster/remove?member=n{}", number + 1), "");
+        eventually("a leader takes the member out", async || {
+            let status = wire::ask(self.address(other), &request).await.status;
+            // Not found: it was taken out by a request that was not answered.
+            status == 202 || status == 404
+        })
+        .await;
+        let (status, log) = self.ended(number).await;
+        assert!(status.success(), "a removed node: {status}: {log}");
     }
 
     /// Where clients reach this node.
@@ -177,6 +221,7 @@ impl Nodes for Cluster {
             Failure::Pause,
             Failure::Pause,
             Failure::Stop,
+            Failure::Remove,
         ];
         KINDS
     }
@@ -201,13 +246,14 @@ impl Nodes for Cluster {
                 let log = self.log();
                 assert!(status.success(), "a planned stop: {status}: {log}");
             }
+            Failure::Remove => self.remove(number).await,
             Failure::Cut => unreachable!("processes of one host always reach each other"),
         }
     }
 
     async fn recover(&mut self, number: usize, failure: Failure) {
         match failure {
-            Failure::Kill | Failure::Stop => self.start_member(number),
+            Failure::Kill | Failure::Stop | Failure::Remove => self.start_member(number),
             Failure::Pause => self.signal(number, Signal::SIGCONT),
             Failure::Cut => unreachable!("it never happens"),
         }

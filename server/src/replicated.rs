@@ -13,7 +13,8 @@ use std::{
 
 use trandb_cluster::{
     group::Role,
-    node::{self, Failure, GroupStatus, Node, NodeStatus, Router},
+    identity::NodeId,
+    node::{self, Failure, GroupStatus, Node, NodeStatus, Refused, Router},
     peer::network::{Network, Tcp},
     system::State,
 };
@@ -27,7 +28,7 @@ use trandb_common::{
 use trandb_engine::{Command, Known, LogTime, Read, Reply, ShardId};
 
 use crate::{
-    shards::{LeftBehind, Listing, ShardError, Shards},
+    shards::{ClusterError, LeftBehind, Listing, ShardError, Shards},
     sync::Instant,
 };
 
@@ -92,6 +93,18 @@ impl From<Failure> for ShardError {
             }
             Failure::MemoryFull { limit, used } => Self::MemoryFull { limit, used },
             Failure::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<Refused> for ClusterError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::UnknownMember => Self::UnknownMember,
+            Refused::LastMember => Self::LastMember,
+            Refused::UnknownShard => Self::UnknownShard,
+            Refused::CannotLead => Self::CannotLead,
+            Refused::Unknown => Self::Unknown,
         }
     }
 }
@@ -178,6 +191,21 @@ impl<N: Network> Shards for Replicated<N> {
         self.router.get().is_some_and(|router| router.leads(shard))
     }
 
+    async fn remove_member(&self, name: &str, deadline: Instant) -> Result<(), ClusterError> {
+        self.router().map_err(|_| ClusterError::Unknown)?;
+        Ok(self.node.remove(name, patient(deadline)).await?)
+    }
+
+    async fn transfer(
+        &self,
+        shard: Option<ShardId>,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<(), ClusterError> {
+        self.router().map_err(|_| ClusterError::Unknown)?;
+        Ok(self.node.transfer(shard, name, patient(deadline)).await?)
+    }
+
     fn cluster(&self) -> ClusterStatus {
         match self.node.status() {
             Some(status) => told(&status, self.router.get().is_some()),
@@ -199,12 +227,19 @@ fn told(status: &NodeStatus, is_open: bool) -> ClusterStatus {
         let groups = status.groups.iter();
         groups.filter(|group| group.leader == Some(node)).count()
     };
+    let holds = |node: NodeId| {
+        let shards = status.groups.iter().filter(|group| group.shard.is_some());
+        shards
+            .filter(|group| group.voters.iter().any(|voters| voters.contains(&node)))
+            .count()
+    };
     let members = status.slots.iter().map(|slot| MemberStatus {
         name: slot.description.slot.clone(),
         node: slot.node.0,
         address: slot.description.client_at.clone(),
         peer_address: slot.description.at.clone(),
         zone: slot.description.zone.clone(),
+        holds: holds(slot.node),
         state: match slot.state {
             State::Left => MemberState::Left,
             State::Up if slot.silent => MemberState::Silent,
@@ -232,11 +267,12 @@ fn replica(group: &GroupStatus) -> cluster::GroupStatus {
         shard: group.shard.map(|shard| shard.0),
         epoch: group.epoch.0,
         role: match group.role {
-            Role::Learner => ReplicaRole::Learner,
-            Role::Follower => ReplicaRole::Follower,
-            Role::Candidate => ReplicaRole::Candidate,
-            Role::Leader => ReplicaRole::Leader,
-            Role::Stopped => ReplicaRole::Stopped,
+            None => ReplicaRole::None,
+            Some(Role::Learner) => ReplicaRole::Learner,
+            Some(Role::Follower) => ReplicaRole::Follower,
+            Some(Role::Candidate) => ReplicaRole::Candidate,
+            Some(Role::Leader) => ReplicaRole::Leader,
+            Some(Role::Stopped) => ReplicaRole::Stopped,
         },
         term: group.term,
         leader: group.leader.map(|node| node.0),

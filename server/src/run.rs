@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use trandb_cluster::{
     founding::Charter,
     group,
-    node::{self, Node},
+    node::{self, Gone, Node},
     peer::network::Tcp,
     system::Description,
 };
@@ -112,23 +112,28 @@ async fn serve_as_member(
                 }
                 pending().await
             }
-            Err(error) => anyhow::Error::from(error),
+            Err(error) => Err(anyhow::Error::from(error)),
         }
     };
-    let superseded = async {
-        let successor = node.superseded().await;
-        anyhow::anyhow!(
-            "node {successor} has come to the place of this one: was another server started with \
-             --name {name}?"
-        )
+    let gone = async {
+        match node.gone().await {
+            Gone::Succeeded(by) => Err(anyhow::anyhow!(
+                "node {by} has come to the place of this one: was another server started with \
+                 --name {name}?"
+            )),
+            Gone::Removed => {
+                info!("ends, since it was removed from the cluster");
+                Ok(())
+            }
+        }
     };
-    let fatal = async {
+    let end = async {
         tokio::select! {
-            error = opened => error,
-            error = superseded => error,
+            end = opened => end,
+            end = gone => end,
         }
     };
-    let served = serve_shards(config, sizes, shards, fatal).await;
+    let served = serve_shards(config, sizes, shards, end).await;
     node.stop(Instant::now() + config.drain_timeout).await;
     served
 }
@@ -146,6 +151,7 @@ fn node_config(config: &Config, sizes: Sizes, membership: Membership) -> node::C
         bootstrap_expect: membership.bootstrap_expect.map_or(usize::MAX, usize::from),
         charter: Charter {
             shards: config.shards(),
+            replicas: membership.replicas,
             version_epoch: new_epoch(),
             outcome_bytes: outcome_bytes(sizes.memory_limit, config.shards()),
         },
@@ -161,12 +167,12 @@ fn random() -> u128 {
     u128::from(new_epoch()) << 64 | u128::from(low)
 }
 
-/// Serves until a signal comes, or `fatal` an error.
+/// Serves until a signal comes, or an `end` by itself.
 async fn serve_shards<S: Shards>(
     config: &Config,
     sizes: Sizes,
     shards: S,
-    fatal: impl Future<Output = anyhow::Error>,
+    end: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let limits = Limits::new(
         sizes.memory_limit,
@@ -209,7 +215,7 @@ async fn serve_shards<S: Shards>(
     tokio::spawn(async move { swept.database().sweep_for_ever().await });
     let cut_off = tokio::select! {
         cut_off = connection::serve(listener, app, config.into(), stop) => cut_off,
-        error = fatal => return Err(error),
+        end = end => return end,
     };
     match cut_off {
         0 => info!("ended"),

@@ -63,6 +63,32 @@ pub struct LeftBehind {
     pub clock: LogTime,
 }
 
+/// Why something was not done to the cluster. Nothing changed, but for [`Unknown`](Self::Unknown).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// The server runs alone.
+    #[error("this server runs alone: it belongs to no cluster")]
+    NotClustered,
+    /// No member has this name.
+    #[error("no member of the cluster has this name; see /cluster")]
+    UnknownMember,
+    /// There is no such shard.
+    #[error("there is no such shard; see /cluster")]
+    UnknownShard,
+    /// Nobody would be left.
+    #[error("it is the only member")]
+    LastMember,
+    /// Who should lead cannot.
+    #[error(
+        "this member cannot lead the group now: it has no vote there, lacks entries, or does not \
+         answer"
+    )]
+    CannotLead,
+    /// It may have been done, or may be yet.
+    #[error("no leader answered in time: it may have been done, or may be yet; see /cluster")]
+    Unknown,
+}
+
 /// The numbers of `count` shards.
 pub(crate) fn all(count: NonZeroU16) -> impl Iterator<Item = ShardId> {
     (0..count.get()).map(ShardId)
@@ -141,6 +167,25 @@ pub trait Shards: Send + Sync + 'static {
     /// enough.
     fn tends(&self, _shard: ShardId) -> bool {
         true
+    }
+
+    /// Takes the member `name` out of the cluster. It is decided then, and carried out after that.
+    fn remove_member(
+        &self,
+        _name: &str,
+        _deadline: Instant,
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send {
+        std::future::ready(Err(ClusterError::NotClustered))
+    }
+
+    /// Lets the member `name` lead `shard`, or the group that keeps the members.
+    fn transfer(
+        &self,
+        _shard: Option<ShardId>,
+        _name: &str,
+        _deadline: Instant,
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send {
+        std::future::ready(Err(ClusterError::NotClustered))
     }
 
     /// The cluster that the shards are spread over, as far as there is one.

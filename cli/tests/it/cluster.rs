@@ -15,7 +15,7 @@ fn cluster(ready: bool) -> ClusterStatus {
     });
     let member = json!({
         "name": "n1", "node": 1, "address": "n1:8080", "peer_address": "n1:8081", "zone": "a",
-        "state": "up", "leads": 1,
+        "state": "up", "leads": 1, "holds": 1,
     });
     let status = json!({
         "clustered": true, "ready": ready, "cluster": "c0ffee", "node": 1, "map_version": 1,
@@ -35,8 +35,8 @@ fn status_shows_all_and_says_by_its_exit_code_whether_it_is_well() {
 cluster c0ffee: 1 members, 1 groups, all of them well
 as n1 sees it, which is ready
 
-member  node  state  leads  zone  clients  peers
-n1         1  up         1  a     n1:8080  n1:8081
+member  node  state  leads  holds  zone  clients  peers
+n1         1  up         1      1  a     n1:8080  n1:8081
 
 group    leader  term  voters  behind  health
 shard 0  n1         2  n1      -       well
@@ -56,7 +56,7 @@ fn members_are_a_line_each() {
     fake.set_cluster(cluster(true));
     let text = trandb_at(&fake.url(), &["cluster", "members"]).ok();
     assert!(
-        text.ends_with("\nn1         1  up         1  a     n1:8080  n1:8081\n"),
+        text.ends_with("\nn1         1  up         1      1  a     n1:8080  n1:8081\n"),
         "{text}"
     );
     let rows = trandb_at(&fake.url(), &["cluster", "members", "--json"]).ok();
@@ -74,4 +74,45 @@ fn a_server_alone_is_no_cluster() {
     });
     let text = trandb_at(&fake.url(), &["cluster", "status"]).ok();
     assert_eq!(text, "The server runs alone: it belongs to no cluster.\n");
+}
+
+#[test]
+fn a_member_is_removed_and_not_lightly_if_copies_get_fewer() {
+    let fake = Fake::start();
+    fake.set_cluster(cluster(true));
+    let refused = trandb_at(&fake.url(), &["cluster", "remove", "n1"]).fails_with(4);
+    assert!(refused.contains("0 instead of 1 copies"), "{refused}");
+    assert!(refused.contains("--yes"), "{refused}");
+    let asked = |fake: &Fake| fake.requests().last().cloned();
+    assert_eq!(asked(&fake).as_deref(), Some("GET /cluster "));
+    let text = trandb_at(&fake.url(), &["cluster", "remove", "n1", "--yes"]).ok();
+    assert!(text.starts_with("n1 is removed"), "{text}");
+    assert_eq!(
+        asked(&fake).as_deref(),
+        Some("POST /cluster/remove member=n1")
+    );
+    let unknown = trandb_at(&fake.url(), &["cluster", "remove", "n 9"]).fails_with(4);
+    assert!(unknown.contains("member"), "{unknown}");
+    assert_eq!(
+        asked(&fake).as_deref(),
+        Some("POST /cluster/remove member=n%209")
+    );
+}
+
+#[test]
+fn a_member_is_let_lead() {
+    let fake = Fake::start();
+    let text = trandb_at(&fake.url(), &["cluster", "transfer", "n1", "--shard", "3"]).ok();
+    assert_eq!(text, "n1 leads shard 3\n");
+    let text = trandb_at(&fake.url(), &["cluster", "transfer", "n1", "--json"]).ok();
+    assert_eq!(json_of(&text), json!({ "done": true }));
+    let asked = fake.requests();
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    assert_eq!(
+        asked,
+        [
+            "POST /cluster/transfer to=n1&shard=3",
+            "POST /cluster/transfer to=n1"
+        ]
+    );
 }

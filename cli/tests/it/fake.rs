@@ -182,8 +182,10 @@ impl State {
             }
             "/limits" => ResponseTemplate::new(200).set_body_json(wire::Limits::new(1, 2, 3)),
             "/cluster" => ResponseTemplate::new(200).set_body_json(&self.cluster),
+            "/cluster/remove" if query == "member=n1" => ResponseTemplate::new(202),
+            "/cluster/remove" => problem(ErrorCode::MemberNotFound),
             "/readyz" if self.not_ready => problem(ErrorCode::NotReady),
-            "/readyz" => ResponseTemplate::new(200),
+            "/readyz" | "/cluster/transfer" => ResponseTemplate::new(200),
             _ => match path.strip_prefix("/keys/").map(path::decode_key) {
                 Some(Ok(key)) => self.on_key(method, &key, request),
                 Some(Err(_)) => problem(ErrorCode::InvalidKey),

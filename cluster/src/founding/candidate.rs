@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     identity::{ClusterId, NodeId},
-    system::Description,
+    system::{Description, Tenant},
 };
 
 use super::{Answer, Charter, Founder, Founding, Nobody, Nonce, Question};
@@ -129,20 +129,16 @@ impl Candidate {
         (self.round, question)
     }
 
-    /// Answers `Who`, asked by who is in `slot`.
-    pub fn who(
-        &mut self,
-        slot: &str,
-        doomed: Option<ClusterId>,
-        occupant: Option<NodeId>,
-    ) -> Answer {
+    /// Answers `Who`, asked by who is in `slot`, of which `tenant` is known.
+    pub fn who(&mut self, slot: &str, doomed: Option<ClusterId>, tenant: Option<Tenant>) -> Answer {
         let pledged = match &self.bound {
             Bound::Member { founding, .. } => {
                 return Answer::Member {
                     nonce: self.me.nonce,
                     slot: self.me.description.slot.clone(),
                     cluster: founding.cluster,
-                    occupant,
+                    occupant: tenant.map(|tenant| tenant.node),
+                    removed: tenant.is_some_and(|tenant| tenant.removed),
                 };
             }
             Bound::Pledged { founding, .. } => Some(founding.cluster),

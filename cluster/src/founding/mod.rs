@@ -61,7 +61,7 @@
 //!
 //! Tests: below, in a network that loses, delays and repeats, with lives that end.
 
-use std::num::NonZeroU16;
+use std::num::{NonZeroU8, NonZeroU16};
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,8 @@ pub struct Nonce(pub u128);
 pub struct Charter {
     /// How many shards there are.
     pub shards: NonZeroU16,
+    /// How many voters each shard has, where there are as many nodes.
+    pub replicas: NonZeroU8,
     /// Of the versions of values: must never have been used before.
     pub version_epoch: u64,
     /// Memory for the outcomes of transactions in one shard, in bytes.
@@ -189,6 +191,8 @@ pub enum Answer {
         cluster: ClusterId,
         /// Who is in the slot of who asks, as far as is known.
         occupant: Option<NodeId>,
+        /// That was removed, and nobody has come since, as far as is known.
+        removed: bool,
     },
     /// To `Pledge`: I have, or am a member of it already.
     Pledged,
@@ -203,7 +207,9 @@ pub enum Answer {
     },
     /// To `Register`: somebody else is in your slot.
     Outdated(NodeId),
-    /// To `Register`: there is no such slot, or what you say is beyond its bounds.
+    /// To `Register`: there are as many nodes as can be.
+    Full,
+    /// To `Register`: what you say of yourself is beyond its bounds.
     Refused,
     /// To `Register`: you are not reached where you say that you are.
     Unreachable,

@@ -22,6 +22,7 @@ fn charter() -> Charter {
     Charter {
         shards: NonZeroU16::MIN,
         version_epoch: 1,
+        replicas: NonZeroU8::MIN,
         outcome_bytes: 1,
     }
 }
@@ -556,6 +557,7 @@ fn who_finds_a_member_joins_its_cluster() {
         slot: "c".to_owned(),
         cluster: ClusterId(5),
         occupant: Some(NodeId(4)),
+        removed: false,
     });
     let next = first_after([Some(nobody(0, 1)), None, member]);
     let expected = Next::Join {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{identity::NodeId, transport::Address};
 
+use super::LAG_MAX;
+
 /// What a replica does in its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -84,4 +86,22 @@ pub struct Status {
     pub replicated: BTreeMap<NodeId, Option<u64>>,
     /// The entries of its log, in bytes.
     pub log_bytes: usize,
+}
+
+impl Status {
+    /// At the leader: whether `node` has a vote and lacks little.
+    pub fn could_lead(&self, node: NodeId) -> bool {
+        let has = self.replicated.get(&node).copied().flatten();
+        let lag = has
+            .zip(self.last)
+            .map(|(has, last)| last.saturating_sub(has));
+        self.membership.is_voter(node) && lag.is_some_and(|lag| lag <= LAG_MAX)
+    }
+
+    /// At the leader: who of the other voters, among those that `may`, lacks least.
+    pub fn next_leader(&self, may: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        let voters = self.membership.voters.iter().flatten().copied();
+        let others = voters.filter(|voter| *voter != self.node && may(*voter));
+        others.max_by_key(|voter| self.replicated.get(voter).copied().flatten())
+    }
 }

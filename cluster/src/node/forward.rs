@@ -10,15 +10,17 @@ use trandb_common::limits::PEER_BODY_BYTES_MAX;
 use trandb_engine::ShardId;
 
 use crate::{
-    group::Group as _,
+    group::{Group as _, ProposeError},
     identity::NodeId,
     peer::network::Network,
-    system::Command,
+    system::{Command, Reply},
     transport::{Refusal, Request},
 };
 
 use super::{
     EPOCH, Failure, Groups, Inner,
+    administration::{self, Asked},
+    giving_up,
     operation::{Miss, Operation, Outcome},
     rounds::{self, Claim},
 };
@@ -34,6 +36,10 @@ pub(super) enum Forwarded {
     },
     /// The node that asks is about to end.
     Left,
+    /// What a person asks, at whatever node.
+    Administer(Asked),
+    /// Whether the node that asks is a member of the shard's group; none: of the members' group.
+    Belongs(Option<ShardId>),
     /// The node that asks leads all of these, as it believes.
     Confirm(Vec<Claim>),
 }
@@ -41,8 +47,8 @@ pub(super) enum Forwarded {
 /// What a replica answers a node that does not lead.
 pub(super) type Answered = Result<Outcome, Miss>;
 
-/// How long who leads may take to note that somebody leaves.
-const LEFT_DEADLINE: Duration = Duration::from_secs(1);
+/// How long who leads may take to note that somebody leaves or is removed.
+const SYSTEM_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Of what cannot fail: memory takes everything, and every length is known.
 pub(super) fn encode(message: &impl Serialize) -> Bytes {
@@ -93,11 +99,19 @@ impl<N: Network> Inner<N> {
             }
             Forwarded::Confirm(claims) => Ok(encode(&rounds::confirm(groups, from, &claims))),
             Forwarded::Left => {
-                let deadline = Instant::now() + LEFT_DEADLINE;
-                let left = Command::Left { node: from };
-                let noted = groups.system.propose(left, deadline).await;
+                let noted = propose(groups, Command::Left { node: from }).await;
                 Ok(encode(&noted.is_ok()))
             }
+            Forwarded::Administer(asked) => {
+                Ok(encode(&administration::answer(groups, asked).await))
+            }
+            Forwarded::Belongs(shard) => Ok(encode(&giving_up::answer(groups, from, shard).await)),
         }
     }
+}
+
+/// Asks the system group, as far as it is led here.
+pub(super) async fn propose(groups: &Groups, command: Command) -> Result<Reply, ProposeError> {
+    let deadline = Instant::now() + SYSTEM_DEADLINE;
+    groups.system.propose(command, deadline).await
 }

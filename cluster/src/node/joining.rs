@@ -16,7 +16,7 @@ use crate::{
     group::{Group as _, ProposeError},
     identity::{GroupId, NodeId},
     peer::network::Network,
-    system::{Command, Register, Reply},
+    system::{Command, Register, Reply, Tenant},
     transport::{Address, Refusal, Request, Transport as _},
 };
 
@@ -208,9 +208,14 @@ async fn register<N: Network>(inner: &Inner<N>, mut at: String, mut supersedes: 
             }
             Some(Answer::Outdated(occupant)) => supersedes = occupant,
             Some(Answer::Elsewhere(leader)) => at = leader,
+            Some(Answer::Full) => {
+                tracing::warn!(
+                    "the cluster has as many nodes as it can have: see `trandb cluster remove`"
+                );
+                return Next::Ask;
+            }
             Some(Answer::Refused) => {
-                let slot = &inner.config.description.slot;
-                tracing::warn!(slot, "the cluster has no place for this node's name");
+                tracing::warn!("the cluster does not take a node of this name and these addresses");
                 return Next::Ask;
             }
             Some(Answer::Unreachable) => {
@@ -232,8 +237,8 @@ impl<N: Network> Inner<N> {
     pub(super) async fn answer_question(&self, body: &[u8]) -> Result<Bytes, Refusal> {
         let answer = match decode(body).ok_or(Refusal::Unreadable)? {
             Question::Who { slot, doomed, .. } => {
-                let occupant = self.occupant_of(&slot);
-                self.candidate().who(&slot, doomed, occupant)
+                let tenant = self.tenant_of(&slot);
+                self.candidate().who(&slot, doomed, tenant)
             }
             Question::Pledge { to, founding } => self.candidate().pledge(to, founding),
             Question::Register(register) => self.answer_register(register).await,
@@ -250,10 +255,9 @@ impl<N: Network> Inner<N> {
         }
     }
 
-    fn occupant_of(&self, slot: &str) -> Option<NodeId> {
+    fn tenant_of(&self, slot: &str) -> Option<Tenant> {
         let groups = self.groups.get()?;
-        let occupant = |map: &crate::system::System| map.slots().get(slot).map(|one| one.node);
-        groups.system.read_with(occupant)
+        groups.system.read_with(|map| map.tenant(slot))
     }
 
     /// Whether who registers is where it says, as seen from here. If nobody could call it, it would
@@ -283,11 +287,12 @@ impl<N: Network> Inner<N> {
                 founding: groups.system.read_with(|map| map.founding().clone()),
             },
             Ok(Reply::Outdated(occupant)) => Answer::Outdated(occupant),
-            Ok(Reply::UnknownSlot | Reply::Illegal) => Answer::Refused,
+            Ok(Reply::Full) => Answer::Full,
+            Ok(Reply::Illegal) => Answer::Refused,
             Err(ProposeError::NotLeader {
                 leader: Some(leader),
             }) => Answer::Elsewhere(leader.at),
-            Ok(Reply::Noted) | Err(_) => Answer::TryAgain,
+            Ok(Reply::Noted | Reply::LastMember) | Err(_) => Answer::TryAgain,
         }
     }
 }

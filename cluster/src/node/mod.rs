@@ -6,8 +6,11 @@
 //!   operation  what may be asked of a shard, and what may go wrong
 //!   rounds     whether this node still leads, for all reads that wait
 //!   replica    a shard with what this node keeps beside it
-//! reconcile puts those who start anew in the places of those who have ended
-//! others    whether they are there, and whether one of them has come to its place
+//! reconcile makes the groups' members and leaders those that the map desires
+//! held      the replicas of this node
+//! giving_up drops those that it should not hold any more
+//! others    whether they are there, and whether this node is a member still
+//! administration what people ask of the cluster
 //! status    what it knows of itself and the cluster
 //! ```
 //!
@@ -31,15 +34,19 @@
 use std::{
     fmt,
     num::NonZeroU16,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, watch},
     time::{Instant, sleep, timeout_at},
 };
+use trandb_engine::ShardId;
 
 use crate::{
     founding::{Candidate, Charter, Founding, Nonce},
@@ -54,7 +61,10 @@ use crate::{
     transport::{Handler, Refusal, Request, Transport as _},
 };
 
+mod administration;
 mod forward;
+mod giving_up;
+mod held;
 mod joining;
 mod operation;
 mod others;
@@ -64,11 +74,14 @@ mod rounds;
 mod router;
 mod status;
 
+pub use administration::Refused;
 pub use operation::{Failure, LeftBehind, Listing};
+pub use others::Gone;
 pub use router::Router;
 pub use status::{GroupStatus, NodeStatus, SlotStatus};
 
 use forward::Forwarded;
+use held::Held;
 use replica::Replica;
 
 /// Most shards of a cluster.
@@ -153,10 +166,16 @@ struct Inner<N: Network> {
     /// Nobody needs this node any more.
     closing: watch::Sender<bool>,
     stopped_listening: watch::Sender<bool>,
-    /// Who has come to this node's place.
-    successor: watch::Sender<Option<NodeId>>,
+    /// Others have said that it has a successor, or that its place was removed.
+    unwanted: AtomicBool,
+    /// Why this node is of no use any more, and nobody needs it.
+    gone: watch::Sender<Option<Gone>>,
     /// Which of the others do not answer.
     silence: others::Silence,
+    /// For as many groups as may change at the same time.
+    changes: Semaphore,
+    /// Whether it has held all that it should at some time.
+    has_settled: AtomicBool,
     /// What the shards here hold, in bytes.
     used: Arc<AtomicU64>,
 }
@@ -165,15 +184,27 @@ struct Inner<N: Network> {
 struct Groups {
     node: NodeId,
     system: RaftGroup<System>,
-    shards: Box<[RaftGroup<Replica>]>,
+    shards: Box<[Held]>,
     count: NonZeroU16,
     /// Where reads wait for their rounds.
     reads: rounds::Asking,
 }
 
 impl Groups {
-    fn shard(&self, shard: trandb_engine::ShardId) -> Option<&RaftGroup<Replica>> {
+    fn held(&self, shard: ShardId) -> Option<&Held> {
         self.shards.get(usize::from(shard.0))
+    }
+
+    fn shard(&self, shard: ShardId) -> Option<RaftGroup<Replica>> {
+        self.held(shard).map(Held::group)
+    }
+
+    /// Whether the map wants this node to hold a replica of `shard`.
+    fn should_hold(&self, shard: ShardId) -> bool {
+        self.system.read_with(|map| {
+            let placement = map.placement(shard);
+            placement.is_some_and(|placement| placement.voters.contains(&self.node))
+        })
     }
 }
 
@@ -209,8 +240,11 @@ impl<N: Network> Node<N> {
             stopping: watch::Sender::new(false),
             closing: watch::Sender::new(false),
             stopped_listening: watch::Sender::new(false),
-            successor: watch::Sender::new(None),
+            unwanted: AtomicBool::new(false),
+            gone: watch::Sender::new(None),
             silence: others::Silence::default(),
+            changes: Semaphore::new(reconcile::CHANGES_MAX),
+            has_settled: AtomicBool::new(false),
             used: Arc::new(AtomicU64::new(0)),
             identity: identity.clone(),
             config,
@@ -237,22 +271,16 @@ impl<N: Network> Node<N> {
     /// What it knows of itself and the cluster; none before it is a member.
     pub fn status(&self) -> Option<NodeStatus> {
         let groups = self.inner.groups.get()?;
-        let superseded = self.inner.successor.borrow().is_some();
-        Some(status::of(
-            groups,
-            self.inner.identity.get(),
-            superseded,
-            &self.inner.silence.nodes(),
-        ))
+        Some(status::of(&self.inner, groups))
     }
 
-    /// Waits until another node has come to its place, and says which. From then on this one is of
-    /// no use: it should be stopped.
-    pub async fn superseded(&self) -> NodeId {
-        let mut successor = self.inner.successor.subscribe();
-        let found = successor.wait_for(Option::is_some).await;
+    /// Waits until it is a member no longer and holds nothing, and says why. From then on this node is of no use: it
+    /// should be stopped.
+    pub async fn gone(&self) -> Gone {
+        let mut gone = self.inner.gone.subscribe();
+        let found = gone.wait_for(Option::is_some).await;
         match found.ok().and_then(|found| *found) {
-            Some(successor) => successor,
+            Some(gone) => gone,
             // Nobody will say it any more.
             None => std::future::pending().await,
         }
@@ -272,8 +300,8 @@ impl<N: Network> Node<N> {
         // Not before: others need its votes to be elected.
         self.inner.closing.send_replace(true);
         if let Some(groups) = self.inner.groups.get() {
-            for shard in &groups.shards {
-                shard.shutdown().await;
+            for held in &groups.shards {
+                held.group().shutdown().await;
             }
             groups.system.shutdown().await;
         }
@@ -286,7 +314,7 @@ impl<N: Network> Node<N> {
     #[cfg(simulation)]
     pub fn replica<R>(
         &self,
-        shard: trandb_engine::ShardId,
+        shard: ShardId,
         look: impl FnOnce(&crate::group::Status, &trandb_engine::Shard) -> R,
     ) -> Option<R> {
         let group = self.inner.groups.get()?.shard(shard)?;
@@ -316,8 +344,8 @@ async fn hand_over(groups: &Groups) {
     loop {
         let mut leads = false;
         leads |= hand_over_one(&groups.system).await;
-        for shard in &groups.shards {
-            leads |= hand_over_one(shard).await;
+        for held in &groups.shards {
+            leads |= hand_over_one(&held.group()).await;
         }
         if !leads {
             return;
@@ -332,11 +360,8 @@ async fn hand_over_one<S: crate::group::StateMachine>(group: &RaftGroup<S>) -> b
     if status.role != Role::Leader {
         return false;
     }
-    let voters = status.membership.voters.iter().flatten();
-    let others = voters.filter(|voter| **voter != status.node);
-    let to = others.max_by_key(|voter| status.replicated.get(voter).copied().flatten());
-    match to {
-        Some(to) => group.transfer_leadership(*to).await.is_ok(),
+    match status.next_leader(|_| true) {
+        Some(to) => group.transfer_leadership(to).await.is_ok(),
         None => false,
     }
 }
@@ -347,6 +372,14 @@ impl<N: Network> Inner<N> {
         self.candidate
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn charter(groups: &Groups) -> Charter {
+        groups.system.read_with(|map| map.founding().charter)
+    }
+
+    fn is_unwanted(&self) -> bool {
+        self.unwanted.load(Ordering::Relaxed)
     }
 
     fn is_stopping(&self) -> bool {
@@ -373,6 +406,7 @@ impl<N: Network> Inner<N> {
         rounds::spawn(Arc::clone(self), asked);
         reconcile::spawn_all(self);
         task::spawn(others::watch(Arc::clone(self)));
+        task::spawn(giving_up::run(Arc::clone(self)));
         Ok(())
     }
 
@@ -400,7 +434,7 @@ impl<N: Network> Inner<N> {
         let system = system.await?;
         let count = founding.charter.shards;
         let mut shards = Vec::new();
-        for shard in (0..count.get()).map(trandb_engine::ShardId) {
+        for shard in (0..count.get()).map(ShardId) {
             let group = RaftGroup::start(
                 GroupId::of_shard(shard),
                 EPOCH,
@@ -421,7 +455,7 @@ impl<N: Network> Inner<N> {
         Ok(Groups {
             node,
             system,
-            shards: shards.into(),
+            shards: shards.into_iter().map(Held::new).collect(),
             count,
             reads,
         })
@@ -463,8 +497,8 @@ impl<N: Network> Handler for Inner<N> {
         if request.group == GroupId::SYSTEM {
             return groups.system.handle(from, request).await;
         }
-        let shard = request.group.shard().and_then(|shard| groups.shard(shard));
-        let shard = shard.ok_or(Refusal::UnknownGroup)?;
-        shard.handle(from, request).await
+        let held = request.group.shard().and_then(|shard| groups.held(shard));
+        let group = held.and_then(Held::open).ok_or(Refusal::UnknownGroup)?;
+        group.handle(from, request).await
     }
 }

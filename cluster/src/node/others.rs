@@ -1,15 +1,16 @@
 //! What a node asks the others now and then: whether they are there, and who is in its own place.
 //!
-//! Who is replaced hears of it from nobody, since its groups do not send to it any more: a process
-//! that stood still for long enough, or two that were given one name. So a node asks the others who is
-//! in its place. The numbers at a place only grow, so that a higher one is a successor, however old
-//! the map of who says so.
+//! Who is replaced or removed hears of it from nobody, since its groups do not send to it any more: a
+//! process that stood still for long enough, or two that were given one name. So a node asks the
+//! others who is in its place. The numbers at a place only grow, so that a higher one is a successor,
+//! however old the map of who says so; and a number that was removed never comes back. It goes on until
+//! nobody needs its votes any more.
 //!
 //! Who does not answer is silent, for people to see: nothing that the cluster decides rests on it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -17,10 +18,14 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use crate::{
-    founding::Answer, group::Group as _, identity::NodeId, peer::network::Network, system::System,
+    founding::Answer,
+    group::Group as _,
+    identity::NodeId,
+    peer::{Member, network::Network},
+    transport::Address,
 };
 
-use super::{Inner, joining::ask};
+use super::{Groups, Inner, giving_up, joining::ask};
 
 /// Between two questions.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -28,6 +33,15 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// After so many questions without an answer, one after another, somebody is silent. Not after one:
 /// a single answer may be late.
 const UNANSWERED_MAX: u32 = 2;
+
+/// Why a node is a member no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// This one has come to its place.
+    Succeeded(NodeId),
+    /// Its place was removed, and others hold what it held.
+    Removed,
+}
 
 /// Who does not answer.
 #[derive(Debug, Default)]
@@ -67,57 +81,117 @@ pub(super) async fn watch<N: Network>(inner: Arc<Inner<N>>) {
         if inner.is_stopping() {
             return;
         }
+        let Some(groups) = inner.groups.get() else {
+            return;
+        };
         let question = inner.who();
-        let asked = others(&inner).into_iter().map(async |(node, at)| {
-            let answer = ask(&inner, &at, &question).await;
-            (node, answer)
+        let asked = inner.others(groups).into_iter().map(async |other| {
+            let answer = ask(&inner, &other.at, &question).await;
+            (other.node, answer)
         });
         let answers = join_all(asked).await;
-        // Who has come to a place and is no member yet does not answer for who was there.
-        let is_there = |answer: &Option<Answer>| matches!(answer, Some(Answer::Member { .. }));
+        let me = inner.identity.get();
         let heard = answers
             .iter()
-            .map(|(node, answer)| (*node, is_there(answer)));
+            .map(|(node, answer)| (*node, is_there(me, answer.as_ref())));
         inner.silence.hear(heard);
-        let successor = answers
+        let gone = answers
             .iter()
-            .find_map(|(_, answer)| successor(&inner, answer.as_ref()?));
-        if let Some(successor) = successor {
-            tracing::error!(%successor, "another node has come to this one's place");
-            inner.successor.send_replace(Some(successor));
+            .find_map(|(_, answer)| gone(me, answer.as_ref()?));
+        let Some(gone) = gone else {
+            continue;
+        };
+        if !inner.unwanted.swap(true, Ordering::Relaxed) {
+            match gone {
+                Gone::Succeeded(by) => {
+                    tracing::error!(%by, "another node has come to this one's place");
+                }
+                Gone::Removed => tracing::warn!("this node was removed from the cluster"),
+            }
+        }
+        if giving_up::has_given_up_all(&inner, groups).await {
+            inner.gone.send_replace(Some(gone));
             return;
         }
     }
 }
 
-/// Who and where the others are, as this node's own map has it.
-fn others<N: Network>(inner: &Inner<N>) -> Vec<(NodeId, String)> {
-    let mine = &inner.config.description.slot;
-    let addresses = |map: &System| {
-        let others = map.slots().iter().filter(|(slot, _)| *slot != mine);
-        let others = others.map(|(_, one)| (one.node, one.description.at.clone()));
-        others.collect()
-    };
-    let groups = inner.groups.get();
-    groups.map_or_else(Vec::new, |groups| groups.system.read_with(addresses))
+/// Whether the answer is one of a member of this cluster. Who has come to a place and is no member
+/// yet, or one of another cluster, does not answer for who was there.
+fn is_there(me: Member, answer: Option<&Answer>) -> bool {
+    matches!(answer, Some(Answer::Member { cluster, .. }) if *cluster == me.cluster)
 }
 
-/// Who is in this node's place, if it is a later one.
-fn successor<N: Network>(inner: &Inner<N>, answer: &Answer) -> Option<NodeId> {
-    let me = inner.identity.get();
+impl<N: Network> Inner<N> {
+    /// Who and where the others are, as this node's own map has it.
+    pub(super) fn others(&self, groups: &Groups) -> Vec<Address> {
+        let mine = &self.config.description.slot;
+        groups.system.read_with(|map| {
+            let others = map.slots().iter().filter(|(slot, _)| *slot != mine);
+            let others = others.map(|(_, one)| Address {
+                node: one.node,
+                at: one.description.at.clone(),
+            });
+            others.collect()
+        })
+    }
+}
+
+/// Whether this node is a member no longer, by what another one answers.
+fn gone(me: Member, answer: &Answer) -> Option<Gone> {
     match answer {
         Answer::Member {
             cluster,
             occupant: Some(occupant),
+            removed,
             ..
-        } if *cluster == me.cluster && *occupant > me.node => Some(*occupant),
+        } if *cluster == me.cluster => {
+            if *occupant > me.node {
+                Some(Gone::Succeeded(*occupant))
+            } else {
+                (*removed && *occupant == me.node).then_some(Gone::Removed)
+            }
+        }
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::{founding::Nonce, identity::ClusterId};
+
     use super::*;
+
+    #[test]
+    fn a_later_occupant_or_a_removal_ends_it_and_nothing_that_is_older_or_of_others() {
+        let me = Member {
+            cluster: ClusterId(1),
+            node: NodeId(5),
+        };
+        let answer = |cluster, occupant: Option<u64>, removed| Answer::Member {
+            nonce: Nonce(1),
+            slot: "b".to_owned(),
+            cluster: ClusterId(cluster),
+            occupant: occupant.map(NodeId),
+            removed,
+        };
+        let said = |cluster, occupant, removed| gone(me, &answer(cluster, occupant, removed));
+        assert_eq!(said(1, Some(5), false), None);
+        assert_eq!(said(1, Some(5), true), Some(Gone::Removed));
+        assert_eq!(said(1, Some(6), false), Some(Gone::Succeeded(NodeId(6))));
+        assert_eq!(said(1, Some(6), true), Some(Gone::Succeeded(NodeId(6))));
+        // Maps from before it came.
+        assert_eq!(said(1, Some(4), false), None);
+        assert_eq!(said(1, Some(4), true), None);
+        assert_eq!(said(1, None, false), None);
+        assert_eq!(said(2, Some(6), true), None);
+        assert!(is_there(me, Some(&answer(1, None, false))));
+        assert!(
+            !is_there(me, Some(&answer(2, None, false))),
+            "of another cluster"
+        );
+        assert!(!is_there(me, None));
+    }
 
     #[test]
     fn who_has_not_answered_twice_is_silent_until_it_answers_or_is_gone() {

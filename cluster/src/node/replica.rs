@@ -41,6 +41,14 @@ impl Replica {
         &self.shard
     }
 
+    /// Gives the memory back that it takes, and wakes who waits: it will change no more.
+    pub(super) fn forget(&self) {
+        if let Some(beside) = &self.beside {
+            beside.settle(self.shard.bytes(), 0);
+            beside.released.notify_waiters();
+        }
+    }
+
     /// Told when an attempt may have let go of keys.
     pub(super) fn released(&self) -> Option<Arc<Notify>> {
         let beside = self.beside.as_ref()?;
@@ -101,7 +109,7 @@ impl StateMachine for Replica {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU16;
+    use std::num::{NonZeroU8, NonZeroU16};
 
     use trandb_common::{Key, Value};
     use trandb_engine::{AttemptId, Condition, Decision, Finalize, LogTime};
@@ -111,6 +119,7 @@ mod tests {
     fn replica(used: &Arc<AtomicU64>) -> Replica {
         let charter = Charter {
             shards: NonZeroU16::MIN,
+            replicas: NonZeroU8::MIN,
             version_epoch: 1,
             outcome_bytes: 1_000_000,
         };

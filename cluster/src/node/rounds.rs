@@ -140,9 +140,7 @@ impl Round {
                 claimed.reads.push(read);
                 continue;
             }
-            let leadership = groups
-                .shard(read.shard)
-                .map(crate::group::RaftGroup::leadership);
+            let leadership = groups.shard(read.shard).map(|group| group.leadership());
             match leadership.unwrap_or(Err(ReadError::NoMajority)) {
                 Ok(leadership) => {
                     let claimed = Claimed {

@@ -4,7 +4,7 @@ use std::{num::NonZeroU16, sync::Arc, time::Duration};
 
 use tokio::{
     sync::futures::OwnedNotified,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use trandb_common::{Key, TransactionId, limits::PEER_BODY_BYTES_MAX, wire::ListedKey};
 use trandb_engine::{Command, Known, LogTime, Read, Reply, Shard, ShardId};
@@ -27,6 +27,9 @@ use super::{
 /// How long to wait before a leader is looked for again. Not until the group says that something
 /// has changed: asking it is a change too.
 const RETRY: Duration = Duration::from_millis(20);
+
+/// How long to wait for keys that are locked at a shard of which this node has no replica.
+const RELEASED_ELSEWHERE: Duration = Duration::from_millis(20);
 
 /// How long one node may take to answer what changes nothing: then another one is asked.
 const LOOK_MAX: Duration = Duration::from_millis(500);
@@ -156,18 +159,19 @@ impl<N: Network> Router<N> {
     }
 
     /// Ready when an attempt may have released keys of `shard` since the call, as this node's
-    /// replica sees it. Waiters are woken together; each tries again. A replica that is cut off
-    /// sees nothing: wait with a deadline.
+    /// replica sees it, or after a moment where it has none. Waiters are woken together; each tries
+    /// again. A replica that is cut off sees nothing: wait with a deadline.
     pub fn released(&self, shard: ShardId) -> impl Future<Output = ()> + Send + use<N> {
         // Sees every `notify_waiters` from its creation on, polled or not.
-        let notified: Option<OwnedNotified> = self.replica(shard).and_then(|group| {
+        let replica = self.replica(shard).filter(RaftGroup::is_member);
+        let notified: Option<OwnedNotified> = replica.and_then(|group| {
             let released = group.read_with(Replica::released)?;
             Some(released.notified_owned())
         });
         async move {
             match notified {
                 Some(notified) => notified.await,
-                None => std::future::pending().await,
+                None => sleep(RELEASED_ELSEWHERE).await,
             }
         }
     }
@@ -176,10 +180,10 @@ impl<N: Network> Router<N> {
     /// leader should drive, such as resolving what was left behind.
     pub fn leads(&self, shard: ShardId) -> bool {
         let group = self.replica(shard);
-        group.is_some_and(RaftGroup::leads)
+        group.is_some_and(|group| group.leads())
     }
 
-    fn replica(&self, shard: ShardId) -> Option<&RaftGroup<Replica>> {
+    fn replica(&self, shard: ShardId) -> Option<RaftGroup<Replica>> {
         self.inner.groups.get()?.shard(shard)
     }
 
@@ -191,8 +195,13 @@ impl<N: Network> Router<N> {
         deadline: Instant,
     ) -> Result<Outcome, Failure> {
         let groups = self.inner.groups.get().ok_or(Failure::Unavailable)?;
-        loop {
+        for tries in 0_usize.. {
             let mut missed = self.inner.here(groups, shard, &operation, deadline).await;
+            if matches!(missed, Err(Miss::Elsewhere(_))) && !groups.should_hold(shard) {
+                missed = self
+                    .elsewhere(groups, shard, &operation, deadline, tries)
+                    .await;
+            }
             // One hop, or another one if the first knows better.
             for _ in 0..2 {
                 let Err(Miss::Elsewhere(Some(leader))) = &missed else {
@@ -214,6 +223,45 @@ impl<N: Network> Router<N> {
             }
             sleep_until(deadline.min(now + RETRY)).await;
         }
+        unreachable!("there are more tries than time")
+    }
+
+    /// Asks a node that should know the shard, where this one holds no replica of it: who answered
+    /// last, and then those at whom it is placed in turn.
+    async fn elsewhere(
+        &self,
+        groups: &Groups,
+        shard: ShardId,
+        operation: &Operation,
+        deadline: Instant,
+        tries: usize,
+    ) -> Answered {
+        let Some(held) = groups.held(shard) else {
+            return Err(Miss::Failed(Failure::Unavailable));
+        };
+        let placed = || {
+            let voters = groups.system.read_with(|map| map.voters_of(shard));
+            voters.get(tries % voters.len().max(1)).cloned()
+        };
+        let Some(to) = held.answers().or_else(placed) else {
+            return Err(Miss::Elsewhere(None));
+        };
+        let mut answered = self.there(&to, shard, operation, deadline).await;
+        let mut by = to;
+        if let Err(Miss::Elsewhere(Some(leader))) = &answered
+            && leader.node != groups.node
+        {
+            by = leader.clone();
+            answered = self.there(&by, shard, operation, deadline).await;
+        }
+        let knows = !matches!(answered, Err(Miss::Elsewhere(_)));
+        let known = held.answers();
+        if knows && known.as_ref() != Some(&by) {
+            held.set_answers(Some(by));
+        } else if !knows && known.is_some() {
+            held.set_answers(None);
+        }
+        answered
     }
 
     /// Asks another node, one hop away.
@@ -277,8 +325,11 @@ impl<N: Network> Inner<N> {
         if let Some(leader) = group.leads_instead() {
             return Err(Miss::Elsewhere(Some(leader)));
         }
+        if !group.is_member() {
+            return Err(Miss::Elsewhere(None));
+        }
         if let Operation::Execute(command) = operation {
-            return self.propose(group, command, deadline).await;
+            return self.propose(&group, command, deadline).await;
         }
         let until = deadline.min(Instant::now() + LOOK_MAX);
         rounds::barrier(&groups.reads, shard, until).await?;

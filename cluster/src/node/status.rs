@@ -1,17 +1,17 @@
 //! What a node knows of itself and the cluster: its own view, which may be old.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use trandb_engine::ShardId;
 
 use crate::{
     group::{Group as _, RaftGroup, Role, StateMachine, Status},
     identity::{Epoch, GroupId, NodeId},
-    peer::Member,
+    peer::{Member, network::Network},
     system::{Description, State, System},
 };
 
-use super::{EPOCH, Groups};
+use super::{EPOCH, Groups, Inner, held::Held};
 
 /// A node and its cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +24,10 @@ pub struct NodeStatus {
     pub slots: Vec<SlotStatus>,
     /// Its replicas: the system group, then the shards.
     pub groups: Vec<GroupStatus>,
-    /// Somebody else has come to its slot: it is a member no longer than until it is replaced, and
-    /// should end.
+    /// Somebody else has come to its slot, or the slot was removed: it should end.
     pub superseded: bool,
-    /// It is a voter in all of its groups, each has a leader, and none is being changed.
+    /// Each of its groups has a leader and none is being changed. Before it is ready for the first
+    /// time it is a voter wherever it should be; later it serves while it gets more to hold.
     pub ready: bool,
 }
 
@@ -44,7 +44,7 @@ pub struct SlotStatus {
     pub silent: bool,
 }
 
-/// A replica.
+/// A group, and this node's replica of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupStatus {
     /// Of which group.
@@ -53,11 +53,11 @@ pub struct GroupStatus {
     pub shard: Option<ShardId>,
     /// The group's epoch.
     pub epoch: Epoch,
-    /// What the replica does.
-    pub role: Role,
+    /// What the replica does; none: the group is for others to hold, and this node has nothing of it.
+    pub role: Option<Role>,
     /// The latest term that it has heard of.
     pub term: u64,
-    /// Who leads, as it believes.
+    /// Who leads, as it believes; where it has no replica, who answered last, or who should.
     pub leader: Option<NodeId>,
     /// Who votes, one set, or two while a change is under way.
     pub voters: Vec<BTreeSet<NodeId>>,
@@ -65,34 +65,43 @@ pub struct GroupStatus {
     pub lag: u64,
     /// At the leader: who lacks how many entries; none for all.
     pub lagging: Vec<(NodeId, Option<u64>)>,
-    /// It is a voter, there is a leader that a majority follows, as far as is known here, and no
-    /// change is under way.
+    /// It is a voter, or should be none, there is a leader that a majority follows, as far as is known
+    /// here, and no change is under way.
     pub ready: bool,
 }
 
-pub(super) fn of(
-    groups: &Groups,
-    me: Member,
-    superseded: bool,
-    silent: &BTreeSet<NodeId>,
-) -> NodeStatus {
-    let mut all = vec![one(GroupId::SYSTEM, &groups.system)];
-    let shards = (0..).map(ShardId).zip(&groups.shards);
-    all.extend(shards.map(|(shard, group)| one(GroupId::of_shard(shard), group)));
-    let (map_version, slots, knows) = groups.system.read_with(|map| {
+pub(super) fn of<N: Network>(inner: &Inner<N>, groups: &Groups) -> NodeStatus {
+    let me = inner.identity.get();
+    let silent = inner.silence.nodes();
+    let (map_version, slots, is_gone) = groups.system.read_with(|map| {
         (
             map.version(),
-            slots(map, silent),
+            slots(map, &silent),
             map.last() >= me.node && map.occupant(me.node).is_none(),
         )
     });
-    let superseded = superseded || knows;
+    let mut all = vec![of_system(groups)];
+    let shards = (0..).map(ShardId).zip(&groups.shards);
+    all.extend(shards.map(|(shard, held)| of_shard(groups, shard, held)));
+    let superseded = is_gone || inner.is_unwanted();
+    let is_settled = all.iter().all(|group| group.ready);
+    if is_settled && !superseded {
+        inner.has_settled.store(true, Ordering::Relaxed);
+    }
+    let has_settled = inner.has_settled.load(Ordering::Relaxed);
+    let has_no_vote_yet = |group: &GroupStatus| {
+        let votes = group.voters.iter().any(|voters| voters.contains(&me.node));
+        has_settled && !votes
+    };
+    let is_fit = all
+        .iter()
+        .all(|group| group.ready || has_no_vote_yet(group));
     NodeStatus {
         me,
         map_version,
         slots,
         superseded,
-        ready: !superseded && all.iter().all(|group| group.ready),
+        ready: !superseded && is_fit,
         groups: all,
     }
 }
@@ -107,7 +116,38 @@ fn slots(map: &System, silent: &BTreeSet<NodeId>) -> Vec<SlotStatus> {
     slots.collect()
 }
 
-fn one<S: StateMachine>(group: GroupId, replica: &RaftGroup<S>) -> GroupStatus {
+fn of_system(groups: &Groups) -> GroupStatus {
+    let should_vote = |map: &System| map.system().voters.contains(&groups.node);
+    let should_vote = groups.system.read_with(should_vote);
+    of_replica(GroupId::SYSTEM, &groups.system, should_vote)
+}
+
+fn of_shard(groups: &Groups, shard: ShardId, held: &Held) -> GroupStatus {
+    let replica = held.group();
+    if groups.should_hold(shard) || replica.has_anything() {
+        return of_replica(GroupId::of_shard(shard), &replica, true);
+    }
+    let placement = groups.system.read_with(|map| map.placement(shard).cloned());
+    let answers = held.answers().map(|answers| answers.node);
+    GroupStatus {
+        group: GroupId::of_shard(shard),
+        shard: Some(shard),
+        epoch: EPOCH,
+        role: None,
+        term: 0,
+        leader: answers.or_else(|| Some(placement.as_ref()?.leader)),
+        voters: placement.into_iter().map(|one| one.voters).collect(),
+        lag: 0,
+        lagging: Vec::new(),
+        ready: true,
+    }
+}
+
+fn of_replica<S: StateMachine>(
+    group: GroupId,
+    replica: &RaftGroup<S>,
+    should_vote: bool,
+) -> GroupStatus {
     let status = replica.status();
     let applied = status.applied.map(|at| at.index);
     let behind = |has: Option<u64>| {
@@ -118,7 +158,7 @@ fn one<S: StateMachine>(group: GroupId, replica: &RaftGroup<S>) -> GroupStatus {
         group,
         shard: group.shard(),
         epoch: EPOCH,
-        role: status.role,
+        role: Some(status.role),
         term: status.term,
         leader: status.leader,
         lag: behind(applied),
@@ -127,22 +167,28 @@ fn one<S: StateMachine>(group: GroupId, replica: &RaftGroup<S>) -> GroupStatus {
             .iter()
             .map(|(node, has)| (*node, has.map(|has| behind(Some(has)))))
             .collect(),
-        ready: is_ready(&status),
+        ready: is_ready(&status, should_vote),
         voters: status.membership.voters,
     }
 }
 
-/// A uniform membership in which it votes is in force, and a leader is there.
-fn is_ready(status: &Status) -> bool {
+/// A uniform membership to which it belongs is in force, in which it votes if it should, and a leader
+/// is there.
+fn is_ready(status: &Status, should_vote: bool) -> bool {
     let membership = &status.membership;
     let in_force = membership.position.is_some_and(|position| {
         status
             .applied
             .is_some_and(|applied| applied.index >= position.index)
     });
+    let belongs = if should_vote {
+        membership.is_voter(status.node)
+    } else {
+        membership.members.contains_key(&status.node)
+    };
     status.leader.is_some()
         && (status.role != Role::Leader || status.followed)
-        && membership.is_voter(status.node)
+        && belongs
         && !membership.is_joint()
         && in_force
 }

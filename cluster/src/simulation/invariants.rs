@@ -9,6 +9,7 @@ use crate::{
     identity::{ClusterId, GroupId, NodeId},
     node::{GroupStatus, Node, NodeStatus},
     peer::network::Network,
+    system::System,
 };
 
 /// Replicas that have applied the same index are equal, and so were their logs up to there: the
@@ -114,7 +115,7 @@ impl Invariants {
                 news.members.push(member);
             }
             for group in &status.groups {
-                if group.role == Role::Leader {
+                if group.role == Some(Role::Leader) {
                     let is_new = self.leaders.look(group.group, group.term, me)?;
                     news.elections += usize::from(is_new);
                 }
@@ -166,33 +167,47 @@ pub fn leader_host<'a, N: Network>(
     let leads = statuses(nodes).filter_map(|(host, _, status)| {
         let of_it = |group: &&GroupStatus| group.shard == Some(shard);
         let group = status.groups.iter().find(of_it)?;
-        (group.role == Role::Leader).then_some((group.term, host))
+        (group.role == Some(Role::Leader)).then_some((group.term, host))
     });
     leads.max().map(|(_, host)| host)
 }
 
-/// What is still apart in who votes where; none: all `hosts` are ready.
+/// What is still apart in who votes where; none: all `hosts` are ready, and who should vote does.
 pub fn apart_but_for_equality<'a, N: Network>(
-    nodes: impl Iterator<Item = (usize, &'a Node<N>)>,
+    nodes: impl Iterator<Item = (usize, &'a Node<N>)> + Clone,
     hosts: usize,
 ) -> Option<String> {
+    let maps = nodes.clone().filter_map(|(_, node)| node.map());
     let all: Vec<(usize, NodeStatus)> = statuses(nodes)
         .map(|(host, _, status)| (host, status))
         .collect();
     if all.len() != hosts {
         return Some(format!("{} of {hosts} nodes are members", all.len()));
     }
+    let map = maps.max_by_key(System::version)?;
     let alive: BTreeSet<NodeId> = all.iter().map(|(_, status)| status.me.node).collect();
+    if map.members() != alive {
+        return Some(format!(
+            "not all members live: {:?}, {alive:?}",
+            map.slots()
+        ));
+    }
     for (host, status) in &all {
-        let uniform = |group: &GroupStatus| group.voters == [alive.clone()];
-        if !status.ready || !status.groups.iter().all(uniform) {
+        let is_as_desired = |group: &GroupStatus| {
+            let placement = match group.shard {
+                Some(shard) => map.placement(shard),
+                None => Some(map.system()),
+            };
+            placement.is_some_and(|placement| group.voters == [placement.voters.clone()])
+        };
+        if !status.ready || !status.groups.iter().all(is_as_desired) {
             return Some(format!("host {host} is not ready: {status:?}"));
         }
     }
     None
 }
 
-/// What is still apart; none: all `hosts` are ready and equal.
+/// What is still apart; none: all `hosts` are ready, and all that hold a shard are equal.
 pub fn apart<'a, N: Network>(
     nodes: impl Iterator<Item = (usize, &'a Node<N>)> + Clone,
     hosts: usize,
@@ -200,16 +215,21 @@ pub fn apart<'a, N: Network>(
     if let Some(apart) = apart_but_for_equality(nodes.clone(), hosts) {
         return Some(apart);
     }
-    let mut first: Option<(u64, Vec<Option<u64>>)> = None;
+    let mut version = None;
+    let mut first: BTreeMap<ShardId, Option<u64>> = BTreeMap::new();
     for (host, node, status) in statuses(nodes) {
+        if *version.get_or_insert(status.map_version) != status.map_version {
+            return Some(format!("host {host} has another map"));
+        }
         if let Some(lagging) = status.groups.iter().find(|group| group.lag > 0) {
             return Some(format!("host {host} lags: {lagging:?}"));
         }
-        let shards = status.groups.iter().filter_map(|group| group.shard);
-        let digests = shards.map(|shard| node.replica(shard, |_, shard| shard.digest()));
-        let has = (status.map_version, digests.collect());
-        if *first.get_or_insert(has.clone()) != has {
-            return Some(format!("host {host} has applied something else"));
+        let held = status.groups.iter().filter(|group| group.role.is_some());
+        for shard in held.filter_map(|group| group.shard) {
+            let digest = node.replica(shard, |_, shard| shard.digest());
+            if *first.entry(shard).or_insert(digest) != digest {
+                return Some(format!("host {host} has applied something else to {shard}"));
+            }
         }
     }
     None

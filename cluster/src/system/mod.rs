@@ -3,24 +3,28 @@
 //! A pure state machine, replicated as group [`GroupId::SYSTEM`](crate::identity::GroupId::SYSTEM)
 //! by all nodes, so that each has the [map](System) of a moment ago at hand.
 //!
-//! A node belongs to a *slot*, which is a configured name: the place. Slots are those of the
-//! founders, for the life of the cluster. Who starts anew in a slot gets a number of its own and
-//! supersedes whoever was there before.
+//! A node belongs to a *slot*, which is a configured name: the place. The founders bring the first
+//! slots, and whoever registers under a new name another one, until it is removed. Who starts anew in
+//! a slot gets a number of its own and supersedes whoever was there before.
 //!
 //! | command | slot unknown | nonce is the occupant's | occupant is another than expected | otherwise |
 //! |---|---|---|---|---|
-//! | `Register` | `UnknownSlot` | `Registered`, nothing changes | `Outdated` | a new number; the predecessor is dead |
+//! | `Register` | a new slot, or `Full` | `Registered`, nothing changes | `Outdated` | a new number; the predecessor is dead |
 //! | `Left` | | | nothing changes | the occupant has left |
+//! | `Remove` | | | nothing changes | the slot is gone; `LastMember` if it is the only one |
+//!
+//! With every change the groups are placed anew, as `placement` says: as few moves as lead to groups
+//! that have all their voters, in as many zones as can be, about equally many at each node.
 //!
 //! # Invariants
 //!
 //! - A number is given to one start of one process, and never again.
 //! - A start that registers twice has one number, as long as nobody supersedes it.
-//! - What a start asked, and was delayed until somebody else was in its slot, changes nothing: the
-//!   command names whom it supersedes.
-//! - Every shard's desired voters are the occupants of slots, one per slot.
+//! - What a start asked, and was delayed until somebody else was in its slot or its slot was removed,
+//!   changes nothing: the command names whom it supersedes.
+//! - Every group's desired voters are occupants of slots, as many as its charter says or as there are.
 //! - The version grows with each change.
-//! - The state is bounded: by the number of slots, and [`PREDECESSORS_MAX`] for each.
+//! - The state is bounded: by [`SLOTS_MAX`], [`PREDECESSORS_MAX`] for each, and [`REMOVED_MAX`].
 //!
 //! What is not here: who votes in fact. That is each group's own membership; a reconciler at its
 //! leader makes it what is desired.
@@ -39,10 +43,20 @@ use crate::{
     founding::{Founding, Nonce},
     group::StateMachine,
     identity::{Epoch, NodeId},
+    transport::Address,
 };
 
+mod placement;
 #[cfg(test)]
 mod tests;
+
+use placement::Place;
+
+/// Most slots of a cluster.
+pub const SLOTS_MAX: usize = 64;
+
+/// How many slots that were removed are remembered, so that what is late cannot bring them back.
+pub const REMOVED_MAX: usize = 64;
 
 /// How many predecessors of an occupant are remembered: those that may still be members of groups.
 pub const PREDECESSORS_MAX: usize = 64;
@@ -84,6 +98,11 @@ pub enum Command {
         /// Which.
         node: NodeId,
     },
+    /// A node is to be a member no longer, and what it holds is to be held by others.
+    Remove {
+        /// Which: with another number the slot has another occupant by now.
+        node: NodeId,
+    },
 }
 
 /// A process has started and asks for a number.
@@ -102,10 +121,12 @@ pub struct Register {
 pub enum Reply {
     /// The process is this node.
     Registered(NodeId),
-    /// Nothing changed: this is the occupant of the slot.
+    /// Nothing changed: this is the occupant of the slot, or the last one if it was removed.
     Outdated(NodeId),
-    /// Nothing changed: the cluster was founded without such a slot.
-    UnknownSlot,
+    /// Nothing changed: there are [`SLOTS_MAX`] slots.
+    Full,
+    /// Nothing changed: nobody would be left.
+    LastMember,
     /// Nothing changed: the description is beyond its bounds.
     Illegal,
     /// It is done, or somebody else is in the slot already.
@@ -136,13 +157,24 @@ pub struct Occupant {
     pub predecessors: BTreeSet<NodeId>,
 }
 
-/// Who should hold a shard.
+/// Who should hold a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Placement {
-    /// Of its group.
+    /// Of the group.
     pub epoch: Epoch,
     /// Who should vote.
     pub voters: BTreeSet<NodeId>,
+    /// Which of them should lead, if it can.
+    pub leader: NodeId,
+}
+
+/// Who is in a slot, as somebody who comes to it has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tenant {
+    /// The occupant; the last one, if the slot was removed.
+    pub node: NodeId,
+    /// It was removed.
+    pub removed: bool,
 }
 
 /// The map.
@@ -153,7 +185,11 @@ pub struct System {
     /// The highest number that was given.
     last: NodeId,
     slots: BTreeMap<String, Occupant>,
-    placements: Vec<Placement>,
+    /// The last occupants of slots that were removed. The latest [`REMOVED_MAX`].
+    removed: BTreeMap<String, NodeId>,
+    /// Of the system group itself.
+    members: Placement,
+    shards: Vec<Placement>,
 }
 
 impl System {
@@ -175,14 +211,19 @@ impl System {
         let placement = Placement {
             epoch: FIRST_EPOCH,
             voters: slots.values().map(|occupant| occupant.node).collect(),
+            leader: NodeId::NOBODY,
         };
-        Self {
+        let mut map = Self {
             version: 1,
             last: NodeId(slots.len() as u64),
             slots,
-            placements: vec![placement; usize::from(founding.charter.shards.get())],
+            removed: BTreeMap::new(),
+            members: placement.clone(),
+            shards: vec![placement; usize::from(founding.charter.shards.get())],
             founding: founding.clone(),
-        }
+        };
+        map.place_groups();
+        map
     }
 
     /// How the cluster began.
@@ -212,12 +253,50 @@ impl System {
 
     /// Who should hold `shard`; none if there is no such shard.
     pub fn placement(&self, shard: ShardId) -> Option<&Placement> {
-        self.placements.get(usize::from(shard.0))
+        self.shards.get(usize::from(shard.0))
     }
 
-    /// Who should vote in the system group: all.
-    pub fn voters(&self) -> BTreeSet<NodeId> {
+    /// Who should hold the system group. All others are its learners.
+    pub fn system(&self) -> &Placement {
+        &self.members
+    }
+
+    /// Where the voters of `shard` should be, the one who should lead first.
+    pub fn voters_of(&self, shard: ShardId) -> Vec<Address> {
+        let Some(placement) = self.placement(shard) else {
+            return Vec::new();
+        };
+        let occupants = self.slots.values();
+        let voters = occupants.filter(|occupant| placement.voters.contains(&occupant.node));
+        let mut voters: Vec<Address> = voters
+            .map(|occupant| Address {
+                node: occupant.node,
+                at: occupant.description.at.clone(),
+            })
+            .collect();
+        voters.sort_by_key(|voter| voter.node != placement.leader);
+        voters
+    }
+
+    /// All members.
+    pub fn members(&self) -> BTreeSet<NodeId> {
         self.slots.values().map(|occupant| occupant.node).collect()
+    }
+
+    /// Who is in a slot; none: nobody is, and nobody was removed from it that is remembered.
+    pub fn tenant(&self, slot: &str) -> Option<Tenant> {
+        if let Some(occupant) = self.slots.get(slot) {
+            let node = occupant.node;
+            return Some(Tenant {
+                node,
+                removed: false,
+            });
+        }
+        let node = *self.removed.get(slot)?;
+        Some(Tenant {
+            node,
+            removed: true,
+        })
     }
 
     /// The slot's occupant, by its number.
@@ -226,33 +305,50 @@ impl System {
     }
 
     fn register(&mut self, register: &Register) -> Reply {
-        if !register.description.is_legal() {
+        let Register {
+            nonce,
+            supersedes,
+            description,
+        } = register;
+        if !description.is_legal() {
             return Reply::Illegal;
         }
-        let Some(occupant) = self.slots.get_mut(&register.description.slot) else {
-            return Reply::UnknownSlot;
-        };
-        if occupant.nonce == register.nonce {
-            return Reply::Registered(occupant.node);
+        let slot = &description.slot;
+        match self.slots.get(slot) {
+            Some(occupant) if occupant.nonce == *nonce => return Reply::Registered(occupant.node),
+            None if self.slots.len() >= SLOTS_MAX => return Reply::Full,
+            _ => {}
         }
-        if occupant.node != register.supersedes {
-            return Reply::Outdated(occupant.node);
+        let before = self
+            .tenant(slot)
+            .map_or(NodeId::NOBODY, |tenant| tenant.node);
+        if before != *supersedes {
+            return Reply::Outdated(before);
         }
-        let dead = occupant.node;
         self.last = NodeId(self.last.0 + 1);
-        occupant.node = self.last;
-        occupant.nonce = register.nonce;
-        occupant.description = register.description.clone();
-        occupant.state = State::Up;
-        occupant.predecessors.insert(dead);
-        if occupant.predecessors.len() > PREDECESSORS_MAX {
-            occupant.predecessors.pop_first();
-        }
-        for placement in &mut self.placements {
-            if placement.voters.remove(&dead) {
-                placement.voters.insert(self.last);
+        let mut occupant = Occupant {
+            node: self.last,
+            nonce: *nonce,
+            description: description.clone(),
+            state: State::Up,
+            predecessors: BTreeSet::new(),
+        };
+        if let Some(dead) = self.slots.remove(slot) {
+            occupant.predecessors = dead.predecessors;
+            occupant.predecessors.insert(dead.node);
+            if occupant.predecessors.len() > PREDECESSORS_MAX {
+                occupant.predecessors.pop_first();
+            }
+            // Where its predecessor was, and nobody moves.
+            for placement in std::iter::once(&mut self.members).chain(&mut self.shards) {
+                if placement.voters.remove(&dead.node) {
+                    placement.voters.insert(self.last);
+                }
             }
         }
+        self.removed.remove(slot);
+        self.slots.insert(slot.clone(), occupant);
+        self.place_groups();
         self.version += 1;
         Reply::Registered(self.last)
     }
@@ -261,9 +357,55 @@ impl System {
         let occupant = self.slots.values_mut().find(|one| one.node == node);
         if let Some(occupant) = occupant.filter(|occupant| occupant.state != State::Left) {
             occupant.state = State::Left;
+            self.place_groups();
             self.version += 1;
         }
         Reply::Noted
+    }
+
+    fn remove(&mut self, node: NodeId) -> Reply {
+        let mut slots = self.slots.iter();
+        let slot = slots.find(|(_, one)| one.node == node);
+        let Some(slot) = slot.map(|(slot, _)| slot.clone()) else {
+            return Reply::Noted;
+        };
+        if self.slots.len() == 1 {
+            return Reply::LastMember;
+        }
+        self.slots.remove(&slot);
+        self.removed.insert(slot, node);
+        if self.removed.len() > REMOVED_MAX {
+            let earliest = self.removed.iter().min_by_key(|(_, node)| **node);
+            if let Some(earliest) = earliest.map(|(slot, _)| slot.clone()) {
+                self.removed.remove(&earliest);
+            }
+        }
+        self.place_groups();
+        self.version += 1;
+        Reply::Noted
+    }
+
+    fn place_groups(&mut self) {
+        let places: Vec<Place<'_>> = self
+            .slots
+            .values()
+            .map(|occupant| Place {
+                node: occupant.node,
+                zone: &occupant.description.zone,
+                is_up: occupant.state == State::Up,
+            })
+            .collect();
+        let system_voters = if places.len() < 5 { 3 } else { 5 };
+        placement::spread(&mut [&mut self.members.voters], &places, system_voters);
+        let replicas = usize::from(self.founding.charter.replicas.get());
+        let mut shards: Vec<_> = self.shards.iter_mut().map(|one| &mut one.voters).collect();
+        placement::spread(&mut shards, &places, replicas);
+        let all = std::iter::once(&self.members).chain(&self.shards);
+        let leaders = placement::leaders(all.map(|one| &one.voters), &places);
+        let all = std::iter::once(&mut self.members).chain(&mut self.shards);
+        for (placement, leader) in all.zip(leaders) {
+            placement.leader = leader;
+        }
     }
 }
 
@@ -276,6 +418,7 @@ impl StateMachine for System {
         match command {
             Command::Register(register) => self.register(register),
             Command::Left { node } => self.left(*node),
+            Command::Remove { node } => self.remove(*node),
         }
     }
 
@@ -292,7 +435,7 @@ impl StateMachine for System {
                 } = description;
                 COMMAND_BYTES + slot.len() + at.len() + client_at.len() + zone.len()
             }
-            Command::Left { .. } => COMMAND_BYTES,
+            Command::Left { .. } | Command::Remove { .. } => COMMAND_BYTES,
         }
     }
 

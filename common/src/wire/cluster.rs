@@ -12,7 +12,8 @@ pub struct ClusterStatus {
     /// Whether there is a cluster at all. A server that runs alone says `false`, and nothing below
     /// means anything.
     pub clustered: bool,
-    /// Whether this node is a voter in all of its groups, and each of them has a leader.
+    /// Whether each of this node's groups has a leader, and it has been a voter in all of those that it
+    /// should hold.
     pub ready: bool,
     /// The cluster's name: 32 hexadecimal digits, made when it was founded; `null` as long as this
     /// node looks for it.
@@ -25,7 +26,8 @@ pub struct ClusterStatus {
     pub map_version: u64,
     /// The members, by name.
     pub members: Vec<MemberStatus>,
-    /// This node's replicas: the group that keeps the members first, then one for each shard.
+    /// The group that keeps the members first, then one for each shard, and what this node knows and
+    /// has of it.
     pub groups: Vec<GroupStatus>,
 }
 
@@ -47,6 +49,9 @@ pub struct MemberStatus {
     pub state: MemberState,
     /// How many groups it leads, as this node believes.
     pub leads: usize,
+    /// In the groups of how many shards it votes, as this node believes.
+    #[serde(default)]
+    pub holds: usize,
 }
 
 /// Whether a member runs, as far as the node knows that is asked.
@@ -62,7 +67,7 @@ pub enum MemberState {
     Left,
 }
 
-/// One of a node's replicas.
+/// A group, and a node's replica of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GroupStatus {
@@ -71,7 +76,7 @@ pub struct GroupStatus {
     pub shard: Option<u16>,
     /// Grows with every forced recovery.
     pub epoch: u64,
-    /// What the replica does.
+    /// What the replica does; `none`: the shard is for other nodes to hold.
     pub role: ReplicaRole,
     /// The latest term of a leader that it has heard of.
     pub term: u64,
@@ -86,7 +91,7 @@ pub struct GroupStatus {
     pub lag: u64,
     /// At the leader: how many entries each of the others lacks; `null`: all of them.
     pub lagging: BTreeMap<u64, Option<u64>>,
-    /// Whether it votes, a leader is there, and the voters are not being changed.
+    /// Whether it votes if it should, a leader is there, and the voters are not being changed.
     pub ready: bool,
 }
 
@@ -95,6 +100,8 @@ pub struct GroupStatus {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum ReplicaRole {
+    /// There is nothing: other nodes hold the shard.
+    None,
     /// Receives entries, and has no vote.
     Learner,
     /// Has a vote.

@@ -108,6 +108,12 @@ fn operation() -> Vec<Request> {
         requests.push(Request::put(target, "x").about("only GET"));
         requests.push(Request::new("OPTIONS", target).about("only GET"));
     }
+    for target in ["/cluster/remove?member=n1", "/cluster/transfer?to=n1"] {
+        requests.push(Request::post(target, "").about("of a server that runs alone"));
+        requests.push(Request::get(target).about("only POST"));
+    }
+    requests.push(Request::post("/cluster/remove", "").about("whom"));
+    requests.push(Request::post("/cluster/transfer?shard=-1&to=n1", "").about("of which shard"));
     requests.push(Request::get("/readyz?verbose").about("what it depends on"));
     requests.push(Request::get("/readyz?verbose=1&x=y").about("whatever stands beside it"));
     requests.push(Request::get("/readyz?x=verbose").about("a query of no meaning"));

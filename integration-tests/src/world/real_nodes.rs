@@ -103,12 +103,13 @@ async fn fail(cluster: &mut impl Nodes, scenario: &Scenario, watch: &Watch) {
         Failure::Kill => "node killed",
         Failure::Pause => "node paused",
         Failure::Stop => "node stopped",
+        Failure::Remove => "node removed",
         Failure::Cut => "node cut off",
     });
     let what = format_args!("{failure:?} of node {node} for {pause:?}");
     watch.trace.line("fault", what);
     cluster.fail(node, failure).await;
-    if failure != Failure::Stop {
+    if !matches!(failure, Failure::Stop | Failure::Remove) {
         sleep(pause).await;
     }
     cluster.recover(node, failure).await;

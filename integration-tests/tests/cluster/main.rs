@@ -3,5 +3,6 @@
 //!
 //! `TRANDB_SEEDS` says how many histories, `TRANDB_SEED` which one; see `docs/testing.md`.
 
+mod growth;
 mod histories;
 mod operation;

@@ -11,18 +11,18 @@ use trandb_integration_tests::{
     wire::{Request, ask},
 };
 
-async fn cluster_of(cluster: &Cluster, number: usize) -> Json {
+pub(crate) async fn cluster_of(cluster: &Cluster, number: usize) -> Json {
     let answer = ask(cluster.address(number), &Request::get("/cluster")).await;
     answer.assert_status(200);
     serde_json::from_str(&answer.text()).expect("JSON")
 }
 
-async fn put(cluster: &Cluster, number: usize, key: &str, value: &str) -> u16 {
+pub(crate) async fn put(cluster: &Cluster, number: usize, key: &str, value: &str) -> u16 {
     let request = Request::put(format!("/keys/{key}"), value);
     ask(cluster.address(number), &request).await.status
 }
 
-async fn get(cluster: &Cluster, number: usize, key: &str) -> (u16, String) {
+pub(crate) async fn get(cluster: &Cluster, number: usize, key: &str) -> (u16, String) {
     let request = Request::get(format!("/keys/{key}"));
     let answer = ask(cluster.address(number), &request).await;
     (answer.status, answer.text())

@@ -215,6 +215,7 @@ impl Nodes for Containers {
             Failure::Kill => self.kill(number).await,
             Failure::Stop => self.stop(number).await,
             Failure::Cut => self.disconnect(number).await,
+            Failure::Remove => unreachable!("it is done to processes alone"),
             Failure::Pause => {
                 let paused = self.container(number).pause().await;
                 paused.expect("docker pause");
@@ -224,7 +225,7 @@ impl Nodes for Containers {
 
     async fn recover(&mut self, number: usize, failure: Failure) {
         match failure {
-            Failure::Kill | Failure::Stop => self.start_member(number).await,
+            Failure::Kill | Failure::Stop | Failure::Remove => self.start_member(number).await,
             Failure::Cut => self.connect(number).await,
             Failure::Pause => {
                 let unpaused = self.container(number).unpause().await;

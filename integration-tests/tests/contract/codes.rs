@@ -37,11 +37,13 @@ fn reason_for_absence(code: ErrorCode) -> Option<&'static str> {
         | ErrorCode::KeyTooLongInBody
         | ErrorCode::TransactionNotFound
         | ErrorCode::Conflict
+        | ErrorCode::ClusterConflict
         | ErrorCode::TransactionTooLarge
         | ErrorCode::IdReused => None,
         ErrorCode::ShardUnavailable | ErrorCode::OutcomeUnknown => {
             Some("all shards are in the process that answers")
         }
+        ErrorCode::MemberNotFound => Some("the server runs alone"),
     }
 }
 

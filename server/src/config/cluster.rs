@@ -1,6 +1,6 @@
 //! How a server is one of several.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, num::NonZeroU8};
 
 use clap::Args;
 
@@ -24,6 +24,12 @@ pub struct ClusterFlags {
     #[arg(long, env = "TRANDB_BOOTSTRAP_EXPECT", value_name = "NUMBER",
         value_parser = clap::value_parser!(u8).range(1..=15))]
     pub bootstrap_expect: Option<u8>,
+
+    /// How many nodes hold each shard, where there are as many; fixed when the cluster is founded
+    /// [default: as many as found it, at least 3, at most 5]
+    #[arg(long, env = "TRANDB_REPLICAS", value_name = "NUMBER",
+        value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub replicas: Option<u8>,
 
     /// The node's place in the cluster, to which it comes back when it is started again
     #[arg(long, env = "TRANDB_NAME", value_name = "NAME")]
@@ -62,6 +68,8 @@ pub struct Membership {
     pub peers: Vec<String>,
     /// How many found a cluster; none: it founds none.
     pub bootstrap_expect: Option<u8>,
+    /// How many hold each shard of a cluster that it founds.
+    pub replicas: NonZeroU8,
     /// Where it listens for them.
     pub peer_listen: SocketAddr,
     /// Where they reach it.
@@ -86,8 +94,8 @@ impl ClusterFlags {
         if peers.is_empty() && expect.is_none() {
             anyhow::ensure!(
                 *self == Self::default(),
-                "--name, --zone, --advertise, --peer-listen and --peer-advertise are for a node of \
-                 a cluster: say with --peers where the others are, or leave them out"
+                "--name, --zone, --replicas, --advertise, --peer-listen and --peer-advertise are for \
+                 a node of a cluster: say with --peers where the others are, or leave them out"
             );
             return Ok(None);
         }
@@ -113,10 +121,13 @@ impl ClusterFlags {
             );
         }
         let peer_listen = self.peer_listen.unwrap_or(PEER_LISTEN.into());
+        let founders = expect.unwrap_or_default();
+        let replicas = self.replicas.unwrap_or(founders.clamp(3, 5));
         Ok(Some(Membership {
             name,
             peers: peers.clone(),
             bootstrap_expect: expect,
+            replicas: NonZeroU8::new(replicas).unwrap_or(NonZeroU8::MIN),
             peer_listen,
             peer_address: reachable(
                 self.peer_advertise.as_ref(),
@@ -179,6 +190,25 @@ mod tests {
         let membership = flags.membership(listen()).expect("legal").expect("one");
         assert_eq!(membership.peer_address, "n1:7000");
         assert_eq!(membership.address, "n1:80");
+    }
+
+    #[test]
+    fn as_many_hold_a_shard_as_found_the_cluster_within_reason() {
+        let all: Vec<String> = (2..9).map(|n| format!("n{n}:8081")).collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let replicas = |expect, said| {
+            let flags = ClusterFlags {
+                bootstrap_expect: expect,
+                replicas: said,
+                ..flags(&all)
+            };
+            let membership = flags.membership(listen()).expect("legal").expect("one");
+            membership.replicas.get()
+        };
+        let defaults = [None, Some(1), Some(3), Some(4), Some(5), Some(7)];
+        let defaults = defaults.map(|expect| replicas(expect, None));
+        assert_eq!(defaults, [3, 3, 3, 4, 5, 5]);
+        assert_eq!(replicas(Some(3), Some(1)), 1);
     }
 
     #[test]

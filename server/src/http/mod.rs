@@ -8,6 +8,7 @@
 //! framework included. The exception is a request that is not HTTP at all: hyper answers it with
 //! a bare 400 or 431 and closes the connection.
 
+mod administration;
 mod body;
 mod headers;
 mod keys;

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use trandb_common::{ErrorCode, PROBLEM_CONTENT_TYPE, limits::VALUE_BYTES_MAX};
 use utoipa::OpenApi;
 
-use super::{keys, listing, operation, transactions};
+use super::{administration, keys, listing, operation, transactions};
 
 /// What the handlers say.
 #[derive(OpenApi)]
@@ -41,6 +41,8 @@ use super::{keys, listing, operation, transactions};
         operation::readyz,
         operation::limits,
         operation::cluster,
+        administration::remove,
+        administration::transfer,
         document,
     ),
     components(schemas(trandb_common::Problem)),
@@ -53,7 +55,7 @@ use super::{keys, listing, operation, transactions};
 struct Handlers;
 
 /// By operation: the codes that it refuses a request with.
-const REFUSALS: [(&str, &[ErrorCode]); 12] = {
+const REFUSALS: [(&str, &[ErrorCode]); 14] = {
     use ErrorCode as E;
     [
         (
@@ -169,6 +171,28 @@ const REFUSALS: [(&str, &[ErrorCode]); 12] = {
         ("readyz", &[E::Overloaded, E::NotReady]),
         ("limits", &[E::Overloaded, E::NotReady]),
         ("cluster", &[E::Overloaded]),
+        (
+            "remove_member",
+            &[
+                E::InvalidQuery,
+                E::MemberNotFound,
+                E::ClusterConflict,
+                E::Overloaded,
+                E::NotReady,
+                E::OutcomeUnknown,
+            ],
+        ),
+        (
+            "transfer",
+            &[
+                E::InvalidQuery,
+                E::MemberNotFound,
+                E::ClusterConflict,
+                E::Overloaded,
+                E::NotReady,
+                E::OutcomeUnknown,
+            ],
+        ),
         ("openapi", &[E::Overloaded, E::NotReady]),
     ]
 };

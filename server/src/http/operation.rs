@@ -7,7 +7,7 @@ use axum::{
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, get, post},
 };
 use http::{Method, Uri};
 use trandb_common::{
@@ -15,7 +15,7 @@ use trandb_common::{
     wire::{Limits, cluster::ClusterStatus},
 };
 
-use super::{Inner, Phase, draining, listing, openapi, problem::Rejection};
+use super::{Inner, Phase, administration, draining, listing, openapi, problem::Rejection};
 use crate::Shards;
 
 /// Everything but single keys.
@@ -26,6 +26,11 @@ pub(super) fn router<S: Shards>(inner: Arc<Inner<S>>) -> Router {
         .route("/readyz", only_get(get(readyz)))
         .route("/limits", only_get(get(limits)))
         .route("/cluster", only_get(get(cluster)))
+        .route("/cluster/remove", only_post(post(administration::remove)))
+        .route(
+            "/cluster/transfer",
+            only_post(post(administration::transfer)),
+        )
         .route("/openapi.json", only_get(get(openapi::document)))
         .fallback(route_not_found)
         .layer(middleware::from_fn_with_state(
@@ -38,6 +43,11 @@ pub(super) fn router<S: Shards>(inner: Arc<Inner<S>>) -> Router {
 /// GET, HEAD, and a proper refusal of everything else.
 fn only_get<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> MethodRouter<S> {
     route.fallback(async || Rejection::method_not_allowed("GET, HEAD"))
+}
+
+/// POST, and a proper refusal of everything else.
+fn only_post<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> MethodRouter<S> {
+    route.fallback(async || Rejection::method_not_allowed("POST"))
 }
 
 async fn route_not_found(uri: Uri) -> Rejection {

@@ -109,6 +109,13 @@ impl<S: StateMachine> Log<S> {
         }))
     }
 
+    /// An empty log that remembers the vote of this one.
+    pub(super) fn vote_alone(&self, much_bytes: usize) -> Self {
+        let empty = Self::new(much_bytes);
+        empty.lock().vote = self.lock().vote;
+        empty
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner<S>> {
         // Nothing that holds it leaves it half changed.
         let inner = self.0.inner.lock();

@@ -195,10 +195,41 @@ impl<S: StateMachine> RaftGroup<S> {
         transport: Arc<T>,
         settings: &Settings,
     ) -> Result<Self, ChangeError> {
+        let log = Log::new(settings.log_much_bytes);
+        Self::start_with(log, group, epoch, node, state, transport, settings).await
+    }
+
+    /// The same replica, which has ended, with `state` and without a log: all that it remembers is how
+    /// it has voted. It must be no member of the group at this time.
+    ///
+    /// # Errors
+    ///
+    /// The settings make no sense.
+    pub async fn without_anything<T: Transport>(
+        &self,
+        state: S,
+        transport: Arc<T>,
+        settings: &Settings,
+    ) -> Result<Self, ChangeError> {
+        let Inner {
+            group, epoch, node, ..
+        } = *self.inner;
+        let log = self.inner.log.vote_alone(settings.log_much_bytes);
+        Self::start_with(log, group, epoch, node, state, transport, settings).await
+    }
+
+    async fn start_with<T: Transport>(
+        log: Log<S>,
+        group: GroupId,
+        epoch: Epoch,
+        node: NodeId,
+        state: S,
+        transport: Arc<T>,
+        settings: &Settings,
+    ) -> Result<Self, ChangeError> {
         let refused = |error: &dyn std::error::Error| ChangeError::Refused(error.to_string());
         let config = settings.config(group).validate();
         let config = config.map_err(|error| refused(&error))?;
-        let log = Log::new(settings.log_much_bytes);
         let machine = Machine::new(state);
         let network = Network {
             transport,
@@ -230,6 +261,24 @@ impl<S: StateMachine> RaftGroup<S> {
         Runtime::spawn(tend::keep_log_short(Arc::clone(&inner)));
         Runtime::spawn(tend::finish_changes(Arc::clone(&inner)));
         Ok(Self { inner, readers })
+    }
+
+    /// Whether this replica has an entry, or has had one.
+    pub fn has_anything(&self) -> bool {
+        self.inner
+            .raft
+            .metrics()
+            .borrow_watched()
+            .last_log_index
+            .is_some()
+    }
+
+    /// Whether this replica is a member of the group, as it has heard.
+    pub fn is_member(&self) -> bool {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        membership.get_node(&self.inner.node).is_some()
     }
 
     /// Whether this replica leads, as it believes.
@@ -274,14 +323,17 @@ impl<S: StateMachine> Inner<S> {
         };
         let stored = &metrics.membership_config;
         let replicated = metrics.replication.iter().flatten();
+        // Nobody acknowledges anything to who votes alone.
+        let votes_alone = stored.voter_ids().all(|voter| voter == self.node);
         Status {
             node: self.node,
             term: metrics.current_term,
             role,
             leader: metrics.current_leader,
-            followed: metrics
-                .last_quorum_acked
-                .is_some_and(|acked| is_outside_of_time() || acked.elapsed() < FOLLOWED_WITHIN),
+            followed: votes_alone
+                || metrics
+                    .last_quorum_acked
+                    .is_some_and(|acked| is_outside_of_time() || acked.elapsed() < FOLLOWED_WITHIN),
             last: metrics.last_log_index,
             applied: self
                 .machine

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    num::NonZeroU16,
+    num::{NonZeroU8, NonZeroU16},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use trandb_cluster::{
     founding::Charter,
     group::Settings,
-    node::{Config, Listing, Node, Router},
+    node::{Config, Gone, Listing, Node, Router},
     simulation::{Simulated, SimulatedListener, host_name, peer_address, seeded, spawn},
     system::Description,
 };
@@ -40,6 +40,8 @@ pub(crate) struct NodeCounts {
     pub(crate) members: usize,
     /// Replicas that were sent a snapshot.
     pub(crate) snapshots: usize,
+    /// Members that were removed, and have ended.
+    pub(crate) removed: usize,
 }
 
 impl NodeCounts {
@@ -53,9 +55,10 @@ impl NodeCounts {
         self.elections += other.elections;
         self.members += other.members;
         self.snapshots += other.snapshots;
+        self.removed += other.removed;
     }
 
-    pub(crate) fn each(&self) -> [(&'static str, usize); 9] {
+    pub(crate) fn each(&self) -> [(&'static str, usize); 10] {
         [
             ("written", self.written),
             ("read", self.read),
@@ -66,6 +69,7 @@ impl NodeCounts {
             ("elected", self.elections),
             ("made a member", self.members),
             ("sent as a snapshot", self.snapshots),
+            ("removed", self.removed),
         ]
     }
 }
@@ -75,6 +79,9 @@ pub(crate) struct World {
     /// The processes that live, by host; with which life it is.
     pub(crate) nodes: BTreeMap<usize, (u64, Node<Simulated>)>,
     pub(crate) lives: u64,
+    /// Hosts where a removed member has ended and where another process is to begin, with the
+    /// milliseconds until then.
+    pub(crate) removed: Vec<(usize, u64)>,
     pub(crate) history: History,
     pub(crate) counts: NodeCounts,
     /// When something was last written by a client at each host.
@@ -87,6 +94,15 @@ impl World {
     /// The nodes that live, by host.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (usize, &Node<Simulated>)> + Clone {
         self.nodes.iter().map(|(host, (_, node))| (*host, node))
+    }
+
+    /// How many members there should be when all have come that are to come.
+    pub(crate) fn expected(&self, plan: &NodesPlan) -> usize {
+        let for_good = plan
+            .removals
+            .iter()
+            .filter(|(_, host, back)| back.is_none() && !self.nodes.contains_key(host));
+        plan.hosts - for_good.count()
     }
 
     /// Those that are in their slots still, as far as any of them knows, and those that are in none
@@ -114,9 +130,8 @@ impl Shared {
 }
 
 pub(crate) async fn run(host: usize, plan: Arc<NodesPlan>, world: Shared) -> turmoil::Result {
-    if let Some((begins_ms, _)) = plan.twin.filter(|_| host > plan.hosts) {
-        sleep(Duration::from_millis(begins_ms)).await;
-    }
+    let begins = Duration::from_millis(plan.begins_ms(host));
+    sleep(begins.saturating_sub(turmoil::sim_elapsed().unwrap_or_default())).await;
     let life = {
         let mut world = world.lock();
         world.lives += 1;
@@ -128,6 +143,9 @@ pub(crate) async fn run(host: usize, plan: Arc<NodesPlan>, world: Shared) -> tur
 
 fn config(host: usize, life: u64, plan: &NodesPlan) -> Config {
     let rng = Mutex::new(fastrand::Rng::with_seed(plan.seed ^ (life << 20)));
+    // Who has founded alone must not do so again when it comes back.
+    let is_founder = host <= plan.founders || host > plan.hosts;
+    let founds = is_founder && (plan.founders > 1 || life == 1);
     Config {
         description: Description {
             slot: host_name(plan.slot_of(host)),
@@ -135,10 +153,13 @@ fn config(host: usize, life: u64, plan: &NodesPlan) -> Config {
             client_at: String::new(),
             zone: String::new(),
         },
-        seeds: (1..=plan.hosts).map(peer_address).collect(),
-        bootstrap_expect: plan.hosts,
+        seeds: (1..=if founds { plan.founders } else { plan.hosts })
+            .map(peer_address)
+            .collect(),
+        bootstrap_expect: if founds { plan.founders } else { usize::MAX },
         charter: Charter {
             shards: NonZeroU16::new(plan.shards).expect("some"),
+            replicas: NonZeroU8::new(plan.replicas).expect("some"),
             version_epoch: 1,
             outcome_bytes: 1_000_000,
         },
@@ -191,7 +212,32 @@ async fn live(host: usize, life: u64, plan: Arc<NodesPlan>, world: Shared) -> tu
         world.nodes.remove(&host);
         return Ok(());
     }
-    std::future::pending().await
+    for (at_ms, removed, _) in &plan.removals {
+        // Somebody else asks for it.
+        if 1 + removed % plan.hosts == host {
+            let (at, name) = (Duration::from_millis(*at_ms), host_name(*removed));
+            let node = node.clone();
+            spawn(async move {
+                let passed = turmoil::sim_elapsed().unwrap_or_default();
+                sleep(at.saturating_sub(passed)).await;
+                // It may come to nothing: nobody may lead.
+                let _ = node.remove(&name, Instant::now() + PATIENCE).await;
+            });
+        }
+    }
+    match node.gone().await {
+        Gone::Succeeded(_) => std::future::pending().await,
+        Gone::Removed => {}
+    }
+    node.stop(Instant::now() + Duration::from_secs(1)).await;
+    let mut world = world.lock();
+    world.trace.add(format_args!("{host} was removed"));
+    world.counts.removed += 1;
+    world.nodes.remove(&host);
+    let mut removals = plan.removals.iter();
+    let back_ms = removals.find_map(|(_, removed, back_ms)| back_ms.filter(|_| *removed == host));
+    world.removed.extend(back_ms.map(|back_ms| (host, back_ms)));
+    Ok(())
 }
 
 struct Client {

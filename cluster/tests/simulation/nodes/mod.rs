@@ -10,5 +10,6 @@
 
 mod host;
 mod run;
+mod scale;
 mod scenarios;
 mod seeds;

@@ -7,8 +7,12 @@ use std::{
     time::Duration,
 };
 
-use trandb_cluster::simulation::{
-    Fault, Invariants, OnProcesses, apart, apart_but_for_equality, host_name, leader_host, network,
+use trandb_cluster::{
+    node::NodeStatus,
+    simulation::{
+        Fault, Invariants, OnProcesses, apart, apart_but_for_equality, host_name, leader_host,
+        network,
+    },
 };
 use trandb_engine::{Read, ShardId, route};
 use turmoil::Sim;
@@ -25,8 +29,14 @@ const CONVERGENCE: Duration = Duration::from_secs(40);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NodesPlan {
     pub(crate) seed: u64,
+    /// The founders are the first of them.
     pub(crate) hosts: usize,
+    pub(crate) founders: usize,
+    /// When the others begin.
+    pub(crate) newcomers_ms: u64,
     pub(crate) shards: u16,
+    /// How many voters each shard should have.
+    pub(crate) replicas: u8,
     /// Of each process.
     pub(crate) clients: u64,
     pub(crate) keys: u64,
@@ -44,6 +54,8 @@ pub(crate) struct NodesPlan {
     pub(crate) crashes_founders: bool,
     /// When a process begins elsewhere that has the name of which host, by mistake.
     pub(crate) twin: Option<(u64, usize)>,
+    /// When a member is removed, which, and after how many milliseconds another process begins there.
+    pub(crate) removals: Vec<(u64, usize, Option<u64>)>,
 }
 
 impl NodesPlan {
@@ -52,7 +64,10 @@ impl NodesPlan {
         Self {
             seed,
             hosts: 3,
+            founders: 3,
+            newcomers_ms: 0,
             shards: 2,
+            replicas: 3,
             clients: 2,
             keys: 4,
             pause_ms: 20,
@@ -63,6 +78,16 @@ impl NodesPlan {
             stops: None,
             crashes_founders: false,
             twin: None,
+            removals: Vec::new(),
+        }
+    }
+
+    /// When the process of `host` begins.
+    pub(crate) fn begins_ms(&self, host: usize) -> u64 {
+        match self.twin {
+            Some((begins_ms, _)) if host > self.hosts => begins_ms,
+            _ if host > self.founders => self.newcomers_ms,
+            _ => 0,
         }
     }
 
@@ -155,7 +180,11 @@ impl Run<'_> {
         let end = self.sim.elapsed() + CONVERGENCE;
         loop {
             self.tick()?;
-            match apart(self.world.lock().members(), self.plan.hosts) {
+            let apart = {
+                let world = self.world.lock();
+                apart(world.members(), world.expected(&self.plan))
+            };
+            match apart {
                 None => break,
                 Some(apart) if self.sim.elapsed() > end => {
                     return Err(format!(
@@ -170,6 +199,10 @@ impl Run<'_> {
 
     fn tick(&mut self) -> Result<(), String> {
         let now = self.sim.elapsed();
+        let removed = std::mem::take(&mut self.world.lock().removed);
+        for (host, back_ms) in removed {
+            self.back.push((now + Duration::from_millis(back_ms), host));
+        }
         let due = self.back.extract_if(.., |(at, _)| *at <= now);
         for (_, host) in due.collect::<Vec<_>>() {
             self.sim.bounce(host_name(host));
@@ -222,9 +255,12 @@ impl Run<'_> {
     fn crash(&mut self, host: usize, back_ms: u64) {
         {
             let mut world = self.world.lock();
-            if apart_but_for_equality(world.members(), self.plan.hosts).is_some() {
+            if !world.nodes.contains_key(&host) || world.nodes.len() < 3 {
+                return;
+            }
+            if apart_but_for_equality(world.members(), world.nodes.len()).is_some() {
                 let founds = self.plan.crashes_founders
-                    && world.nodes.len() == self.plan.hosts
+                    && world.nodes.len() == self.plan.founders
                     && world
                         .nodes
                         .values()
@@ -247,7 +283,15 @@ fn at_the_end(world: &World, shards: u16) -> Result<(), String> {
     let count = std::num::NonZeroU16::new(shards).expect("some");
     for (host, node) in world.members() {
         for key in world.history.keys() {
-            let read = node.replica(route(key, count), |_, shard| shard.read(key));
+            let shard = route(key, count);
+            let holds = |status: &NodeStatus| {
+                let mut groups = status.groups.iter();
+                groups.any(|group| group.shard == Some(shard) && group.role.is_some())
+            };
+            if !node.status().as_ref().is_some_and(holds) {
+                continue;
+            }
+            let read = node.replica(shard, |_, shard| shard.read(key));
             let Some(Read::Done(found)) = read else {
                 return Err(format!("{key} is locked at host {host}"));
             };

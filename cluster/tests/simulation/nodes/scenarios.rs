@@ -38,6 +38,7 @@ fn one_node_alone_founds_a_cluster() {
     for seed in SEEDS {
         let plan = NodesPlan {
             hosts: 1,
+            founders: 1,
             ..NodesPlan::calm(seed)
         };
         let counts = holds(&plan).counts;
@@ -50,9 +51,94 @@ fn one_node_alone_founds_a_cluster() {
 fn five_nodes_found_a_cluster() {
     let plan = NodesPlan {
         hosts: 5,
+        founders: 5,
+        replicas: 5,
         ..NodesPlan::calm(1)
     };
     assert_eq!(holds(&plan).counts.members, 5);
+}
+
+/// More nodes than voters: every node serves every key, whoever holds it.
+#[test]
+fn of_five_founders_three_hold_each_shard() {
+    for seed in SEEDS {
+        let plan = NodesPlan {
+            hosts: 5,
+            founders: 5,
+            shards: 5,
+            ..NodesPlan::calm(seed)
+        };
+        let outcome = holds(&plan);
+        assert_eq!(outcome.counts.members, 5);
+        assert_eq!(outcome.last_written.len(), 5, "at every node");
+    }
+}
+
+/// From one node to five: shards get their replicas, and then each node its share.
+#[test]
+fn a_cluster_grows() {
+    for seed in SEEDS {
+        let plan = NodesPlan {
+            hosts: 5,
+            founders: 1,
+            newcomers_ms: 1_500,
+            shards: 5,
+            peace_ms: 9_000,
+            ..NodesPlan::calm(seed)
+        };
+        let outcome = holds(&plan);
+        let counts = &outcome.counts;
+        assert_eq!((counts.members, counts.unknown), (5, 0), "{counts:?}");
+        for (host, last) in &outcome.last_written {
+            let late = Duration::from_millis(8_500);
+            assert!(*last > late, "host {host} writes until the end: {last:?}");
+        }
+    }
+}
+
+/// Others hold what it held; where it was another node can begin, which is a new member.
+#[test]
+fn a_member_that_is_removed_ends_and_may_come_again() {
+    for seed in SEEDS {
+        for host in 1..=4 {
+            let plan = NodesPlan {
+                hosts: 4,
+                founders: 4,
+                shards: 4,
+                removals: vec![(3_000, host, (seed == 2).then_some(2_000))],
+                peace_ms: 9_000,
+                ..NodesPlan::calm(seed)
+            };
+            let outcome = holds(&plan);
+            let counts = &outcome.counts;
+            assert_eq!((counts.removed, counts.unknown), (1, 0), "{counts:?}");
+            let others = outcome.last_written.iter().filter(|(at, _)| **at != host);
+            for (other, last) in others {
+                let late = Duration::from_millis(8_500);
+                assert!(*last > late, "host {other} goes on: {last:?}");
+            }
+        }
+    }
+}
+
+/// At two nodes both votes are needed, also to take one of them away.
+#[test]
+fn a_cluster_shrinks_to_one_node() {
+    for seed in 1..6 {
+        let plan = NodesPlan {
+            removals: vec![(3_000, 1, None), (6_000, 2, None)],
+            // Slow enough for it to be known that a node is removed before others hold what it held.
+            faults: vec![(5_500, Fault::Latency { max_ms: 150 })],
+            shards: 6,
+            peace_ms: 12_000,
+            ..NodesPlan::calm(seed)
+        };
+        let outcome = holds(&plan);
+        let counts = &outcome.counts;
+        assert_eq!(counts.removed, 2, "{counts:?}");
+        let late = Duration::from_millis(11_000);
+        assert!(outcome.last_written[&3] > late, "{outcome:?}");
+    }
 }
 
 #[test]

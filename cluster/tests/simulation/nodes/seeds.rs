@@ -19,7 +19,14 @@ impl NodesPlan {
     /// What the seed says: a load, and some kinds of faults (a tenth has none).
     pub(crate) fn of(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
+        let (hosts, founders) = *rng
+            .choice(&[(3, 3), (3, 3), (4, 3), (5, 3), (5, 5), (3, 1)])
+            .expect("some");
         let mut plan = Self {
+            hosts,
+            founders,
+            newcomers_ms: rng.u64(500..4_000),
+            replicas: *rng.choice(&[3, 3, 5]).expect("some"),
             shards: rng.u16(1..4),
             clients: rng.u64(1..3),
             keys: rng.u64(1..8),
@@ -35,6 +42,17 @@ impl NodesPlan {
             let begin_ms = rng.u64(20..1_000);
             let kinds: Vec<Kind> = [Fault::KINDS, &[Fault::LOSS]].concat();
             plan.faults = draw(&mut rng, plan.hosts, (begin_ms, plan.peace_ms), &kinds);
+        }
+        if plan.hosts > 3 && rng.bool() {
+            let removal = |rng: &mut fastrand::Rng| {
+                let back_ms = rng.bool().then(|| rng.u64(100..3_000));
+                (
+                    rng.u64(2_000..plan.peace_ms),
+                    rng.usize(1..=plan.hosts),
+                    back_ms,
+                )
+            };
+            plan.removals = vec![removal(&mut rng)];
         }
         plan
     }

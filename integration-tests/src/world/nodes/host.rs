@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    num::NonZeroU16,
+    num::{NonZeroU8, NonZeroU16},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
@@ -186,6 +186,7 @@ fn config(host: usize, life: u64, made: &Made) -> Config {
         bootstrap_expect: plan.hosts,
         charter: Charter {
             shards: shards(scenario),
+            replicas: NonZeroU8::new(plan.replicas).unwrap_or(NonZeroU8::MIN),
             version_epoch: scenario.setup.epoch,
             outcome_bytes: trandb_common::limits::OUTCOME_BYTES_MAX,
         },

@@ -15,6 +15,8 @@ use crate::{
 pub struct Plan {
     /// How many nodes; they count from 1.
     pub hosts: usize,
+    /// How many hold each shard.
+    pub replicas: u8,
     /// By how much the clock of each is ahead, in milliseconds. Every life on a host has the same one,
     /// and the shards have heard of all of them before clients begin: outcomes are kept for ten
     /// minutes of log time, which is no promise any more when log time jumps by hours.
@@ -37,6 +39,7 @@ impl Plan {
     pub fn calm(hosts: usize) -> Self {
         Self {
             hosts,
+            replicas: 3,
             clocks_ms: vec![0; hosts],
             log_much_bytes: 20_000,
             faults: Vec::new(),
@@ -50,6 +53,7 @@ impl Plan {
         let mut rng = seed.rng("nodes");
         let hosts = if rng.u8(..4) == 0 { 5 } else { 3 };
         let mut plan = Self {
+            replicas: *rng.choice(&[3, 5]).unwrap_or(&3),
             log_much_bytes: *rng.choice(&[5_000, 20_000, 10_000_000]).unwrap_or(&5_000),
             lasts_ms: rng.u64(2_000..6_000),
             ..Self::calm(hosts)
@@ -94,6 +98,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             hosts,
+            replicas,
             clocks_ms,
             log_much_bytes,
             faults,
@@ -102,7 +107,7 @@ impl fmt::Display for Plan {
         } = self;
         writeln!(
             f,
-            "{hosts} nodes, clocks ahead by {clocks_ms:?} ms, logs cut from {log_much_bytes} bytes \
+            "{hosts} nodes, {replicas} hold each shard, clocks ahead by {clocks_ms:?} ms, logs cut from {log_much_bytes} bytes \
              on, peace after {lasts_ms} ms"
         )?;
         for (at, fault) in faults {

@@ -145,7 +145,7 @@ impl Playing<'_> {
         self.until("not all have told the time", AGREEMENT, |run| {
             let told = |node: &Node<Simulated>, shard| {
                 let clock = node.replica(ShardId(shard), |_, state| state.clock());
-                clock.is_some_and(|clock| clock >= latest)
+                !holds(node, ShardId(shard)) || clock.is_some_and(|clock| clock >= latest)
             };
             let world = run.world.lock();
             let mut shards = 0..run.made.scenario.setup.shards;
@@ -380,6 +380,14 @@ impl Playing<'_> {
             let _ = go_on.send(());
         }
     }
+}
+
+/// Whether a node has a replica of a shard, or should have one.
+fn holds(node: &Node<Simulated>, shard: ShardId) -> bool {
+    node.status().is_some_and(|status| {
+        let mut groups = status.groups.iter();
+        groups.any(|group| group.shard == Some(shard) && group.role.is_some())
+    })
 }
 
 /// What transactions have left at a shard, in words.
