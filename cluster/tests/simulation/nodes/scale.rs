@@ -17,16 +17,15 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::mpsc,
     time::{Instant, sleep},
 };
 use trandb_cluster::{
     founding::Charter,
     group::Settings,
-    node::{Config, Node},
+    node::{Config, Node, Router},
     peer::network::{Accept, Network},
-    simulation::{
-        Simulated, SimulatedListener, apart, host_name, network, peer_address, seeded, spawn,
-    },
+    simulation::{Simulated, SimulatedListener, apart, host_name, network, peer_address, seeded},
     system::Description,
 };
 use trandb_common::{Key, Value};
@@ -38,7 +37,7 @@ const FOUNDERS: usize = 3;
 /// Values of this size are written.
 const VALUE_BYTES: usize = 100;
 
-/// How many writes, one after another, spread over all nodes.
+/// How many writes, one after another, at one node after another.
 const WRITES: usize = 500;
 
 /// How long is looked at, when nothing happens.
@@ -119,7 +118,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
     }
 }
 
-type Nodes = Arc<Mutex<BTreeMap<usize, Node<Counted>>>>;
+/// The nodes by host, and where each takes the numbers of what it is to write: only within its own
+/// runtime its time passes as it should.
+type Nodes = Arc<Mutex<BTreeMap<usize, (Node<Counted>, mpsc::UnboundedSender<usize>)>>>;
 
 fn config(host: usize, shards: u16) -> Config {
     let rng = Mutex::new(fastrand::Rng::with_seed(host as u64));
@@ -166,21 +167,30 @@ fn measure(hosts: usize, shards: u16) -> Figures {
     let nodes = Nodes::default();
     let mut sim = network(1).build();
     let joins = Arc::new(AtomicU64::new(0));
+    let written = Arc::new(AtomicU64::new(0));
     for host in 1..=hosts {
         let (sent, nodes, joins) = (Arc::clone(&sent), Arc::clone(&nodes), Arc::clone(&joins));
+        let written = Arc::clone(&written);
         sim.host(host_name(host), move || {
             let (sent, nodes, joins) = (Arc::clone(&sent), Arc::clone(&nodes), Arc::clone(&joins));
+            let written = Arc::clone(&written);
             let live = async move {
                 while host > FOUNDERS && joins.load(Ordering::Relaxed) == 0 {
                     sleep(Duration::from_millis(10)).await;
                 }
                 let listener = CountedListener(SimulatedListener::bind().await?, Arc::clone(&sent));
                 let node = Node::start(config(host, shards), Counted(sent), listener)?;
+                let (asked, mut numbers) = mpsc::unbounded_channel();
                 nodes
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .insert(host, node);
-                std::future::pending().await
+                    .insert(host, (node.clone(), asked));
+                let router = node.joined().await.expect("nobody stops it");
+                while let Some(number) = numbers.recv().await {
+                    write(&router, number).await;
+                    written.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
             };
             seeded(host as u64, live)
         });
@@ -192,7 +202,7 @@ fn measure(hosts: usize, shards: u16) -> Figures {
                 let _ = sim.step().expect("no process fails");
             }
             let nodes = nodes.lock().unwrap_or_else(PoisonError::into_inner);
-            let all = nodes.iter().map(|(host, node)| (*host, node));
+            let all = nodes.iter().map(|(host, (node, _))| (*host, node));
             match apart(all, expected) {
                 None => return sim.elapsed().saturating_sub(began),
                 Some(apart) => assert!(
@@ -217,14 +227,13 @@ fn measure(hosts: usize, shards: u16) -> Figures {
     run(&mut sim, IDLE);
     let idle = (sent.now().0 - before.0, sent.now().1 - before.1);
     let (before, began) = (sent.now(), sim.elapsed());
-    let written = Arc::new(AtomicU64::new(0));
-    let (counted, writers) = (Arc::clone(&written), Arc::clone(&nodes));
-    sim.client("writer", async move {
-        seeded(0, write(writers, counted)).await;
-        Ok(())
-    });
-    while written.load(Ordering::Relaxed) < WRITES as u64 {
-        run(&mut sim, Duration::from_millis(10));
+    for number in 0..WRITES {
+        let host = 1 + number % hosts;
+        let nodes = nodes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        nodes[&host].1.send(number).expect("it takes numbers");
+        while written.load(Ordering::Relaxed) <= number as u64 {
+            let _ = sim.step().expect("no process fails");
+        }
     }
     let busy = (sent.now().0 - before.0, sent.now().1 - before.1);
     let share = (sim.elapsed().saturating_sub(began)).as_secs_f64() / IDLE.as_secs_f64();
@@ -241,32 +250,17 @@ fn measure(hosts: usize, shards: u16) -> Figures {
     }
 }
 
-/// Writes at one node after another, one at a time.
-async fn write(nodes: Nodes, written: Arc<AtomicU64>) {
-    let nodes: Vec<_> = {
-        let nodes = nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.values().cloned().collect()
+async fn write(router: &Router<Counted>, number: usize) {
+    let key = Key::new(&format!("key {number}")).expect("legal");
+    let command = Command::Put {
+        key: key.clone(),
+        value: Value::try_from(vec![b'x'; VALUE_BYTES]).expect("legal"),
+        condition: Condition::default(),
     };
-    for n in 0..WRITES {
-        let node = nodes[n % nodes.len()].clone();
-        let (done, counted) = (tokio::sync::oneshot::channel(), Arc::clone(&written));
-        spawn(async move {
-            let router = node.joined().await.expect("it is a member");
-            let key = Key::new(&format!("key {n}")).expect("legal");
-            let command = Command::Put {
-                key: key.clone(),
-                value: Value::try_from(vec![b'x'; VALUE_BYTES]).expect("legal"),
-                condition: Condition::default(),
-            };
-            let shard = route(&key, router.count());
-            let deadline = Instant::now() + Duration::from_secs(10);
-            let reply = router.execute(shard, &command, deadline).await;
-            let _ = reply.expect("nothing is in the way");
-            counted.fetch_add(1, Ordering::Relaxed);
-            let _ = done.0.send(());
-        });
-        let _ = done.1.await;
-    }
+    let shard = route(&key, router.count());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let reply = router.execute(shard, &command, deadline).await;
+    let _ = reply.expect("nothing is in the way");
 }
 
 #[test]

@@ -39,7 +39,7 @@ use crate::{
 
 /// How long it may take until a cluster is founded, or agrees and has resolved all that was left
 /// behind, when nothing is in the way.
-const AGREEMENT: Duration = Duration::from_secs(60);
+const AGREEMENT: Duration = Duration::from_mins(1);
 
 /// How long clients may take: all their calls have time limits.
 const CLIENTS: Duration = Duration::from_mins(20);
