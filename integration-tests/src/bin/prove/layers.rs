@@ -371,7 +371,7 @@ fn schedules(output: &str) -> u64 {
 
 /// Requests, as schemathesis says.
 fn generated(output: &str) -> u64 {
-    let line = output.lines().find(|line| line.contains(" generated"));
+    let line = output.lines().find(|line| line.contains(" generated, "));
     let number = line.and_then(|line| line.trim().split(' ').next());
     number.map_or(0, |number| number.replace(',', "").parse().unwrap_or(0))
 }
