@@ -59,14 +59,18 @@ pub(crate) async fn members(session: &Session) -> Result<(), Failure> {
 pub(crate) async fn remove(session: &Session, remove: &Remove) -> Result<(), Failure> {
     let Remove { name, yes } = remove;
     let status = session.client.cluster().await?;
-    let copies = status.groups.iter().filter(|group| group.shard.is_some());
-    let copies = copies.map(|group| group.voters.len()).max().unwrap_or(0);
-    let left = status.members.len().saturating_sub(1);
+    let shards = status.groups.iter().filter(|group| group.shard.is_some());
+    let copies = shards
+        .filter(|group| !group.changing)
+        .map(|group| group.voters.len());
+    let copies = copies.max().unwrap_or(0);
+    let others = status.members.iter().filter(|member| member.name != *name);
+    let left = others.filter(|member| is_up(member)).count();
     let is_member = status.members.iter().any(|member| member.name == *name);
     if is_member && left < copies && !yes {
         let what = format!(
-            "without {} there are {left} nodes, and so {left} instead of {copies} copies of the \
-             data: say --yes if that is what you want",
+            "without {} there are {left} nodes that are up, and so {left} instead of {copies} copies \
+             of the data: say --yes if that is what you want",
             escape::message(name)
         );
         return Err(Failure::new(Exit::Refused, what));

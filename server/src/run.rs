@@ -84,7 +84,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         None => {
             let memory = Arc::new(Memory::new(sizes.memory_limit));
             let shards = Local::new(config.shards(), new_epoch(), memory);
-            serve_shards(config, sizes, shards, pending()).await
+            serve_shards(config, sizes, shards, pending(), pending()).await
         }
         Some(membership) => serve_as_member(config, sizes, membership).await,
     }
@@ -112,28 +112,31 @@ async fn serve_as_member(
                 }
                 pending().await
             }
-            Err(error) => Err(anyhow::Error::from(error)),
+            Err(error) => anyhow::Error::from(error),
         }
     };
-    let gone = async {
+    let superseded = async {
         match node.gone().await {
-            Gone::Succeeded(by) => Err(anyhow::anyhow!(
+            Gone::Succeeded(by) => anyhow::anyhow!(
                 "node {by} has come to the place of this one: was another server started with \
                  --name {name}?"
-            )),
-            Gone::Removed => {
-                info!("ends, since it was removed from the cluster");
-                Ok(())
-            }
+            ),
+            Gone::Removed => pending().await,
         }
     };
-    let end = async {
+    let removed = async {
+        match node.gone().await {
+            Gone::Succeeded(_) => pending().await,
+            Gone::Removed => info!("ends, since it was removed from the cluster"),
+        }
+    };
+    let fatal = async {
         tokio::select! {
-            end = opened => end,
-            end = gone => end,
+            error = opened => error,
+            error = superseded => error,
         }
     };
-    let served = serve_shards(config, sizes, shards, end).await;
+    let served = serve_shards(config, sizes, shards, removed, fatal).await;
     node.stop(Instant::now() + config.drain_timeout).await;
     served
 }
@@ -167,12 +170,13 @@ fn random() -> u128 {
     u128::from(new_epoch()) << 64 | u128::from(low)
 }
 
-/// Serves until a signal comes, or an `end` by itself.
+/// Serves until a signal comes or it is `over`, or `fatal` an error.
 async fn serve_shards<S: Shards>(
     config: &Config,
     sizes: Sizes,
     shards: S,
-    end: impl Future<Output = anyhow::Result<()>>,
+    over: impl Future<Output = ()>,
+    fatal: impl Future<Output = anyhow::Error>,
 ) -> anyhow::Result<()> {
     let limits = Limits::new(
         sizes.memory_limit,
@@ -203,11 +207,13 @@ async fn serve_shards<S: Shards>(
         "ready"
     );
     let stop = async {
-        let signal = signals.next().await;
-        info!(signal, "signal received");
+        tokio::select! {
+            signal = signals.next() => info!(signal, "signal received"),
+            () = over => {}
+        }
         tokio::spawn(async move {
             let signal = signals.next().await;
-            warn!(signal, "second signal: ending without draining");
+            warn!(signal, "a signal while it ends: ending without draining");
             std::process::exit(1);
         });
     };
@@ -215,7 +221,7 @@ async fn serve_shards<S: Shards>(
     tokio::spawn(async move { swept.database().sweep_for_ever().await });
     let cut_off = tokio::select! {
         cut_off = connection::serve(listener, app, config.into(), stop) => cut_off,
-        end = end => return end,
+        error = fatal => return Err(error),
     };
     match cut_off {
         0 => info!("ended"),

@@ -36,7 +36,8 @@
 //!    itself to G. No life pledges itself to both. So every life that F names has ended by then,
 //!    and so has every one that joined F later, since it was at one of the places and no member
 //!    pledges itself. F has no member left, and with the last of them went its memory: G is not a
-//!    second cluster but the next one.
+//!    second cluster but the next one. (It is not when F has grown beyond the N places: then those
+//!    who start there must not be told to found any more, which `docs/cluster.md` asks of people.)
 //! 3. That holds whatever is lost, delayed or sent twice: a pledge that is asked of a nonce that
 //!    has ended is refused, and a pledge that is answered twice is the same pledge.
 //!

@@ -22,7 +22,9 @@ pub enum Role {
 }
 
 /// A place in the log. Two logs with an entry of one term at one index are equal up to there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Position {
     /// In which its leader led.
     pub term: u64,

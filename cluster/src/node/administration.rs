@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use trandb_engine::ShardId;
 
 use crate::{
-    group::{Group as _, ProposeError, RaftGroup, Role, StateMachine},
+    group::{Group as _, ProposeError, RaftGroup, ReadError, Role, StateMachine},
     identity::{GroupId, NodeId},
     peer::network::Network,
     system::{Command, Reply, System},
@@ -40,10 +40,10 @@ pub enum Refused {
 }
 
 /// What one node asks another, who may lead what it takes.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Asked {
-    /// This node is to be a member no longer.
-    Remove(NodeId),
+    /// The member of this name is to be one no longer. Who leads knows who that is.
+    Remove(String),
     /// `to` is to lead the group of the shard; none: that of the members.
     Transfer { shard: Option<ShardId>, to: NodeId },
 }
@@ -66,8 +66,8 @@ impl<N: Network> Node<N> {
     /// Nothing has changed, unless it is [`Refused::Unknown`].
     pub async fn remove(&self, name: &str, deadline: Instant) -> Result<(), Refused> {
         let groups = self.inner.groups.get().ok_or(Refused::Unknown)?;
-        let asked = Asked::Remove(member(groups, name)?);
-        self.inner.ask_leader(groups, asked, deadline).await
+        let asked = Asked::Remove(name.to_owned());
+        self.inner.ask_leader(groups, &asked, deadline).await
     }
 
     /// Lets the member `name` lead the group of `shard`; none: the group of the members. True when it
@@ -88,17 +88,14 @@ impl<N: Network> Node<N> {
         }
         let to = member(groups, name)?;
         let asked = Asked::Transfer { shard, to };
-        self.inner.ask_leader(groups, asked, deadline).await
+        self.inner.ask_leader(groups, &asked, deadline).await
     }
 }
 
 /// Who is in the slot of this name, as this node has it.
 fn member(groups: &Groups, name: &str) -> Result<NodeId, Refused> {
     let occupant = |map: &System| map.slots().get(name).map(|one| one.node);
-    groups
-        .system
-        .read_with(occupant)
-        .ok_or(Refused::UnknownMember)
+    groups.map(occupant).ok_or(Refused::UnknownMember)
 }
 
 impl<N: Network> Inner<N> {
@@ -106,12 +103,12 @@ impl<N: Network> Inner<N> {
     async fn ask_leader(
         &self,
         groups: &Groups,
-        asked: Asked,
+        asked: &Asked,
         deadline: Instant,
     ) -> Result<(), Refused> {
         let mut others = Vec::new();
         loop {
-            let mut answered = answer(groups, asked).await;
+            let mut answered = self.answer(groups, asked).await;
             if matches!(answered, Answered::Elsewhere(None)) {
                 if others.is_empty() {
                     others = self.others(groups);
@@ -138,11 +135,11 @@ impl<N: Network> Inner<N> {
         }
     }
 
-    async fn ask_other(&self, to: &Address, asked: Asked, deadline: Instant) -> Answered {
+    async fn ask_other(&self, to: &Address, asked: &Asked, deadline: Instant) -> Answered {
         let request = Request {
             group: GroupId::FORWARD,
             epoch: EPOCH,
-            body: encode(&Forwarded::Administer(asked)),
+            body: encode(&Forwarded::Administer(asked.clone())),
         };
         let answer = self.peers.call(to, request, deadline).await;
         // What is asked may be asked twice.
@@ -151,25 +148,49 @@ impl<N: Network> Inner<N> {
     }
 }
 
-/// Does it, as far as this node leads what it takes.
-pub(super) async fn answer(groups: &Groups, asked: Asked) -> Answered {
-    match asked {
-        Asked::Remove(node) => match propose(groups, Command::Remove { node }).await {
-            Ok(Reply::LastMember) => Answered::Refused(Refused::LastMember),
-            Ok(_) => Answered::Done,
-            Err(ProposeError::NotLeader { leader }) => Answered::Elsewhere(leader),
-            Err(_) => Answered::Elsewhere(None),
-        },
-        Asked::Transfer { shard: None, to } => transfer(&groups.system, to).await,
-        Asked::Transfer {
-            shard: Some(shard),
-            to,
-        } => match groups.shard(shard) {
-            Some(group) => transfer(&group, to).await,
-            None => Answered::Refused(Refused::UnknownShard),
-        },
+impl<N: Network> Inner<N> {
+    /// Does it, as far as this node leads what it takes.
+    pub(super) async fn answer(&self, groups: &Groups, asked: &Asked) -> Answered {
+        match asked {
+            Asked::Remove(name) => remove(groups, name).await,
+            Asked::Transfer { to, .. } if self.silence.nodes().contains(to) => {
+                Answered::Refused(Refused::CannotLead)
+            }
+            Asked::Transfer { shard: None, to } => transfer(&groups.system, *to).await,
+            Asked::Transfer {
+                shard: Some(shard),
+                to,
+            } => match groups.shard(*shard) {
+                Some(group) => transfer(&group, *to).await,
+                None => Answered::Refused(Refused::UnknownShard),
+            },
+        }
     }
 }
+
+/// At the leader of the system group, whose map is the newest once it has been confirmed.
+async fn remove(groups: &Groups, name: &str) -> Answered {
+    let deadline = Instant::now() + REMOVE_MAX;
+    match groups.system.read_barrier(deadline).await {
+        Ok(()) => {}
+        Err(ReadError::NotLeader { leader }) => return Answered::Elsewhere(leader),
+        Err(_) => return Answered::Elsewhere(None),
+    }
+    let occupant = |map: &System| map.slots().get(name).map(|one| one.node);
+    let Some(node) = groups.system.read_with(occupant) else {
+        return Answered::Refused(Refused::UnknownMember);
+    };
+    match propose(groups, Command::Remove { node }).await {
+        Ok(Reply::LastMember) => Answered::Refused(Refused::LastMember),
+        Ok(Reply::Removed) => Answered::Done,
+        Err(ProposeError::NotLeader { leader }) => Answered::Elsewhere(leader),
+        // Or somebody else has come to its place meanwhile.
+        Ok(_) | Err(_) => Answered::Elsewhere(None),
+    }
+}
+
+/// How long who leads may take to be confirmed.
+const REMOVE_MAX: Duration = Duration::from_secs(1);
 
 /// How long `to` may take before it counts as one that cannot lead.
 const TRANSFER_MAX: Duration = Duration::from_secs(1);

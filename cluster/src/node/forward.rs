@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     EPOCH, Failure, Groups, Inner,
-    administration::{self, Asked},
+    administration::Asked,
     giving_up,
     operation::{Miss, Operation, Outcome},
     rounds::{self, Claim},
@@ -38,6 +38,8 @@ pub(super) enum Forwarded {
     Left,
     /// What a person asks, at whatever node.
     Administer(Asked),
+    /// The map.
+    Map,
     /// Whether the node that asks is a member of the shard's group; none: of the members' group.
     Belongs(Option<ShardId>),
     /// The node that asks leads all of these, as it believes.
@@ -102,9 +104,8 @@ impl<N: Network> Inner<N> {
                 let noted = propose(groups, Command::Left { node: from }).await;
                 Ok(encode(&noted.is_ok()))
             }
-            Forwarded::Administer(asked) => {
-                Ok(encode(&administration::answer(groups, asked).await))
-            }
+            Forwarded::Administer(asked) => Ok(encode(&self.answer(groups, &asked).await)),
+            Forwarded::Map => Ok(encode(&groups.map(Clone::clone))),
             Forwarded::Belongs(shard) => Ok(encode(&giving_up::answer(groups, from, shard).await)),
         }
     }

@@ -18,16 +18,20 @@
 //!    look, and then the leader begins with what it acknowledges as a new member: nothing while it is
 //!    closed, and afterwards what it has.
 //! 4. It remembers its vote, so that it never votes twice in a term.
+//! 5. It remembers where that membership stands in the log, and votes for nobody whose log ends before.
+//!    Else one that has missed the change, and still counts on its vote, could lead without entries
+//!    that are committed.
 //!
 //! Tests: `tests/simulation`, where nodes come and are removed.
 
 use std::{sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use trandb_engine::ShardId;
 
 use crate::{
-    group::{Group as _, RaftGroup, Role, StateMachine},
+    group::{Group as _, Position, RaftGroup, ReadError, Role, StateMachine},
     identity::{GroupId, NodeId},
     peer::network::Network,
     transport::{Address, Request, Transport as _},
@@ -40,6 +44,16 @@ use super::{
     replica::Replica,
     rounds,
 };
+
+/// Whether a node is a member of a group.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Belongs {
+    Yes,
+    /// By the membership that stands there, which is in force.
+    No(Position),
+    /// Who was asked does not lead, or a change is under way. Who leads, if that is another one.
+    Unknown(Option<Address>),
+}
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
@@ -66,32 +80,39 @@ pub(super) async fn run<N: Network>(inner: Arc<Inner<N>>) {
     }
 }
 
-/// Whether nobody needs this node any more, which has a successor or was removed: it holds nothing, and is not a member of
-/// the members' group. If it ended before, its votes would be missing, perhaps for ever.
+/// Whether nobody needs this node any more, which has a successor or was removed: it holds nothing, and
+/// is not a member of the members' group. If it ended before, its votes would be missing, perhaps for
+/// ever.
 pub(super) async fn has_given_up_all<N: Network>(inner: &Inner<N>, groups: &Groups) -> bool {
     let mut all = groups.shards.iter();
     if all.any(|held| held.group().has_anything()) {
         return false;
     }
-    ask_all(inner, inner.others(groups), None).await == Some(false)
+    let left = left_by(inner, inner.others(groups), None).await;
+    left.is_some()
 }
 
 async fn give_up<N: Network>(inner: &Inner<N>, groups: &Groups, shard: ShardId, held: &Held) {
+    let ask = || {
+        let placed = groups.map(|map| map.voters_of(shard));
+        let all = held.answers().into_iter().chain(placed);
+        left_by(inner, all, Some(shard))
+    };
     // While it is a voter others need it: it is not even closed.
-    if is_member(inner, groups, shard, held).await != Some(false) {
+    if ask().await.is_none() {
         return;
     }
     let closed = held.close();
-    if is_member(inner, groups, shard, held).await != Some(false) {
+    let Some(left) = ask().await else {
         return;
-    }
+    };
     let old = held.group();
     old.shutdown().await;
     old.read_with(Replica::forget);
     let empty = Replica::new(&Inner::<N>::charter(groups), Arc::clone(&inner.used));
     let peers = Arc::clone(&inner.peers);
     match old
-        .without_anything(empty, peers, &inner.config.settings)
+        .without_anything(left, empty, peers, &inner.config.settings)
         .await
     {
         Ok(new) => {
@@ -103,35 +124,32 @@ async fn give_up<N: Network>(inner: &Inner<N>, groups: &Groups, shard: ShardId, 
     }
 }
 
-/// Whether this node is a member of the shard's group; none: nobody knows.
-async fn is_member<N: Network>(
-    inner: &Inner<N>,
-    groups: &Groups,
-    shard: ShardId,
-    held: &Held,
-) -> Option<bool> {
-    let placed = groups.system.read_with(|map| map.voters_of(shard));
-    // The map of who was removed is old.
-    let others = inner.others(groups);
-    let all = held.answers().into_iter().chain(placed).chain(others);
-    ask_all(inner, all, Some(shard)).await
-}
-
-async fn ask_all<N: Network>(
+/// By which membership this node has left the group of the shard, or that of the members; none: it has
+/// not, or nobody knows. One of `all` leads it, or knows who does.
+async fn left_by<N: Network>(
     inner: &Inner<N>,
     all: impl IntoIterator<Item = Address>,
     shard: Option<ShardId>,
-) -> Option<bool> {
+) -> Option<Position> {
     for to in all {
-        let answered = ask(inner, &to, shard).await;
-        if answered.is_some() {
-            return answered;
+        let mut answered = ask(inner, &to, shard).await;
+        if let Some(Belongs::Unknown(Some(leader))) = &answered {
+            answered = ask(inner, leader, shard).await;
+        }
+        match answered {
+            Some(Belongs::Yes) => return None,
+            Some(Belongs::No(position)) => return Some(position),
+            Some(Belongs::Unknown(_)) | None => {}
         }
     }
     None
 }
 
-async fn ask<N: Network>(inner: &Inner<N>, to: &Address, shard: Option<ShardId>) -> Option<bool> {
+async fn ask<N: Network>(
+    inner: &Inner<N>,
+    to: &Address,
+    shard: Option<ShardId>,
+) -> Option<Belongs> {
     let deadline = Instant::now() + ANSWER_MAX;
     let request = Request {
         group: GroupId::FORWARD,
@@ -139,35 +157,49 @@ async fn ask<N: Network>(inner: &Inner<N>, to: &Address, shard: Option<ShardId>)
         body: encode(&Forwarded::Belongs(shard)),
     };
     let answer = inner.peers.call(to, request, deadline).await.ok()?;
-    decode::<Option<bool>>(&answer)?
+    decode(&answer)
 }
 
-/// What a leader answers who asks whether it is a member of the shard's group, or of the members'; none:
-/// this node does not lead, or a change is under way.
-pub(super) async fn answer(groups: &Groups, from: NodeId, shard: Option<ShardId>) -> Option<bool> {
+/// What is answered to `from`, who asks whether it is a member of the shard's group, or of the members'.
+pub(super) async fn answer(groups: &Groups, from: NodeId, shard: Option<ShardId>) -> Belongs {
     let deadline = Instant::now() + ANSWER_MAX;
-    let Some(shard) = shard else {
-        let (term, is_member) = membership_of(&groups.system, from)?;
-        groups.system.read_barrier(deadline).await.ok()?;
-        return leads_in(&groups.system, term).then_some(is_member);
-    };
-    let group = groups.shard(shard)?;
-    let (term, is_member) = membership_of(&group, from)?;
-    rounds::barrier(&groups.reads, shard, deadline).await.ok()?;
-    leads_in(&group, term).then_some(is_member)
+    match shard {
+        None => {
+            let confirmed = groups.system.read_barrier(deadline);
+            answer_of(&groups.system, from, confirmed).await
+        }
+        Some(shard) => match groups.shard(shard) {
+            Some(group) => {
+                let confirmed = rounds::barrier(&groups.reads, shard, deadline);
+                answer_of(&group, from, confirmed).await
+            }
+            None => Belongs::Unknown(None),
+        },
+    }
 }
 
-fn leads_in<S: StateMachine>(group: &RaftGroup<S>, term: u64) -> bool {
-    let status = group.status();
-    status.role == Role::Leader && status.term == term
-}
-
-/// In which term this replica leads, and whether `node` is a member by a membership that will stay in
-/// force until another one is committed.
-fn membership_of<S: StateMachine>(group: &RaftGroup<S>, node: NodeId) -> Option<(u64, bool)> {
+/// Looks, and then lets a majority confirm that this replica leads in the term still in which it looked.
+async fn answer_of<S: StateMachine>(
+    group: &RaftGroup<S>,
+    from: NodeId,
+    confirmed: impl Future<Output = Result<(), ReadError>>,
+) -> Belongs {
     let status = group.status();
     let membership = &status.membership;
-    let holds =
-        status.role == Role::Leader && status.membership_committed && !membership.is_joint();
-    holds.then(|| (status.term, membership.members.contains_key(&node)))
+    let leads = status.role == Role::Leader;
+    if !leads || !status.membership_committed || membership.is_joint() {
+        return Belongs::Unknown(group.leader().filter(|_| !leads));
+    }
+    let answer = match membership.position {
+        _ if membership.members.contains_key(&from) => Belongs::Yes,
+        Some(position) => Belongs::No(position),
+        None => Belongs::Unknown(None),
+    };
+    let was_confirmed = confirmed.await.is_ok();
+    let now = group.status();
+    if was_confirmed && now.role == Role::Leader && now.term == status.term {
+        answer
+    } else {
+        Belongs::Unknown(None)
+    }
 }

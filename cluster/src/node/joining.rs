@@ -257,7 +257,7 @@ impl<N: Network> Inner<N> {
 
     fn tenant_of(&self, slot: &str) -> Option<Tenant> {
         let groups = self.groups.get()?;
-        groups.system.read_with(|map| map.tenant(slot))
+        groups.map(|map| map.tenant(slot))
     }
 
     /// Whether who registers is where it says, as seen from here. If nobody could call it, it would
@@ -292,7 +292,7 @@ impl<N: Network> Inner<N> {
             Err(ProposeError::NotLeader {
                 leader: Some(leader),
             }) => Answer::Elsewhere(leader.at),
-            Ok(Reply::Noted | Reply::LastMember) | Err(_) => Answer::TryAgain,
+            Ok(Reply::Noted | Reply::Removed | Reply::LastMember) | Err(_) => Answer::TryAgain,
         }
     }
 }

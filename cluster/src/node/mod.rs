@@ -35,7 +35,7 @@ use std::{
     fmt,
     num::NonZeroU16,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -188,6 +188,8 @@ struct Groups {
     count: NonZeroU16,
     /// Where reads wait for their rounds.
     reads: rounds::Asking,
+    /// The map of another node, newer than that of the system group here: of who is not told any more.
+    newer: RwLock<Option<System>>,
 }
 
 impl Groups {
@@ -199,9 +201,23 @@ impl Groups {
         self.held(shard).map(Held::group)
     }
 
+    /// Looks at the newest map that is known here.
+    fn map<R>(&self, look: impl FnOnce(&System) -> R) -> R {
+        // Nothing panics while it holds the lock.
+        let newer = self.newer.read().unwrap_or_else(PoisonError::into_inner);
+        self.system.read_with(|map| match &*newer {
+            Some(newer) if newer.version() > map.version() => look(newer),
+            _ => look(map),
+        })
+    }
+
+    fn set_newer_map(&self, map: System) {
+        *self.newer.write().unwrap_or_else(PoisonError::into_inner) = Some(map);
+    }
+
     /// Whether the map wants this node to hold a replica of `shard`.
     fn should_hold(&self, shard: ShardId) -> bool {
-        self.system.read_with(|map| {
+        self.map(|map| {
             let placement = map.placement(shard);
             placement.is_some_and(|placement| placement.voters.contains(&self.node))
         })
@@ -326,7 +342,7 @@ impl<N: Network> Node<N> {
     #[cfg(simulation)]
     pub fn map(&self) -> Option<System> {
         let groups = self.inner.groups.get()?;
-        Some(groups.system.read_with(Clone::clone))
+        Some(groups.map(Clone::clone))
     }
 }
 
@@ -458,6 +474,7 @@ impl<N: Network> Inner<N> {
             shards: shards.into_iter().map(Held::new).collect(),
             count,
             reads,
+            newer: RwLock::new(None),
         })
     }
 

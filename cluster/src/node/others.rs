@@ -6,7 +6,8 @@
 //! however old the map of who says so; and a number that was removed never comes back. It goes on until
 //! nobody needs its votes any more.
 //!
-//! Who does not answer is silent, for people to see: nothing that the cluster decides rests on it.
+//! Who does not answer is silent: for people to see, and so that others come first where a replica is to
+//! be moved or led. No guarantee rests on it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,17 +16,22 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     founding::Answer,
-    group::Group as _,
-    identity::NodeId,
+    identity::{GroupId, NodeId},
     peer::{Member, network::Network},
-    transport::Address,
+    system::System,
+    transport::{Address, Request, Transport as _},
 };
 
-use super::{Groups, Inner, giving_up, joining::ask};
+use super::{
+    EPOCH, Groups, Inner,
+    forward::{Forwarded, decode, encode},
+    giving_up,
+    joining::ask,
+};
 
 /// Between two questions.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -109,6 +115,10 @@ pub(super) async fn watch<N: Network>(inner: Arc<Inner<N>>) {
                 Gone::Removed => tracing::warn!("this node was removed from the cluster"),
             }
         }
+        // It is told of no changes any more, and has to know who should hold what it holds.
+        if let Some(map) = inner.map_of_others(groups).await {
+            groups.set_newer_map(map);
+        }
         if giving_up::has_given_up_all(&inner, groups).await {
             inner.gone.send_replace(Some(gone));
             return;
@@ -123,10 +133,26 @@ fn is_there(me: Member, answer: Option<&Answer>) -> bool {
 }
 
 impl<N: Network> Inner<N> {
+    /// The newest map that any of the others has.
+    async fn map_of_others(&self, groups: &Groups) -> Option<System> {
+        let asked = self.others(groups).into_iter().map(async |other| {
+            let request = Request {
+                group: GroupId::FORWARD,
+                epoch: EPOCH,
+                body: encode(&Forwarded::Map),
+            };
+            let deadline = Instant::now() + ASK_EVERY;
+            let answer = self.peers.call(&other, request, deadline).await.ok()?;
+            decode::<System>(&answer)
+        });
+        let maps = join_all(asked).await.into_iter().flatten();
+        maps.max_by_key(System::version)
+    }
+
     /// Who and where the others are, as this node's own map has it.
     pub(super) fn others(&self, groups: &Groups) -> Vec<Address> {
         let mine = &self.config.description.slot;
-        groups.system.read_with(|map| {
+        groups.map(|map| {
             let others = map.slots().iter().filter(|(slot, _)| *slot != mine);
             let others = others.map(|(_, one)| Address {
                 node: one.node,

@@ -94,33 +94,42 @@ fn next(
     if members.last().is_some_and(|last| *last > map.last()) {
         return None;
     }
-    let missing = desired
-        .voters
-        .iter()
-        .filter(|node| !membership.is_voter(**node));
-    if let Some(new) = missing.min_by_key(|node| silent.contains(node)) {
-        let old = in_exchange(me, *new, membership, map, desired);
-        return Some(match old {
+    let missing = desired.voters.iter().copied();
+    let missing: BTreeSet<NodeId> = missing.filter(|node| !membership.is_voter(*node)).collect();
+    let exchange = |new: NodeId| {
+        Some(match in_exchange(me, new, membership, map, desired) {
             Some(old) => Step::Replace {
                 old,
-                new: address(map, *new)?,
+                new: address(map, new)?,
             },
             None => Step::HandOver,
-        });
+        })
+    };
+    if let Some(new) = missing.difference(silent).next() {
+        return exchange(*new);
     }
-    let surplus = members.iter().copied().filter(|node| {
-        let demoted = membership.is_voter(*node) && !desired.voters.contains(node);
-        demoted || !desired.contains(*node)
-    });
-    let surplus: BTreeSet<NodeId> = surplus.collect();
+    // Who has no vote can go and come whoever else is missing.
+    let idle = members
+        .iter()
+        .filter(|node| !membership.is_voter(**node) && !desired.contains(**node));
+    let idle: BTreeSet<NodeId> = idle.copied().collect();
+    if !idle.is_empty() {
+        return Some(Step::Remove(idle));
+    }
+    if let Some(learner) = desired.learners.difference(&members).next() {
+        return Some(Step::Learner(address(map, *learner)?));
+    }
+    if let Some(new) = missing.first() {
+        return exchange(*new);
+    }
+    let surplus = members.iter().copied();
+    let surplus: BTreeSet<NodeId> = surplus
+        .filter(|node| membership.is_voter(*node) && !desired.voters.contains(node))
+        .collect();
     if surplus.contains(&me) {
         return Some(Step::HandOver);
     }
-    if !surplus.is_empty() {
-        return Some(Step::Remove(surplus));
-    }
-    let learner = desired.learners.difference(&members).next()?;
-    Some(Step::Learner(address(map, *learner)?))
+    (!surplus.is_empty()).then_some(Step::Remove(surplus))
 }
 
 /// Whom `new` takes the vote from: from those that have ended, or else from one that is desired no
@@ -216,24 +225,32 @@ async fn run<N: Network, S: StateMachine>(
             better_since = None;
             continue;
         };
+        let found = look(groups, &group, &desired, &inner.silence.nodes());
+        let since = match (&found, better_since) {
+            (Found::Better(better), Some((same, since))) if same == *better => since,
+            _ => Instant::now(),
+        };
+        better_since = match found {
+            Found::Better(better) => Some((better, since)),
+            _ => None,
+        };
+        let is_due = match found {
+            Found::Change(_) => true,
+            Found::Better(_) => since.elapsed() >= SETTLED,
+            Found::Nothing => false,
+        };
+        if !is_due {
+            continue;
+        }
+        let _one_of_few = inner.changes.acquire().await;
+        // It may have waited for long.
         match look(groups, &group, &desired, &inner.silence.nodes()) {
-            Found::Change(step) => {
-                better_since = None;
-                let _one_of_few = inner.changes.acquire().await;
-                change(&group, &desired, groups, step).await;
+            Found::Change(step) => change(&inner, &group, &desired, groups, step).await,
+            Found::Better(better) => {
+                tracing::info!(%better, "lets another node lead");
+                let _ = group.transfer_leadership(better).await;
             }
-            Found::Better(better) => match better_since {
-                Some((same, since)) if same == better => {
-                    if since.elapsed() >= SETTLED {
-                        better_since = None;
-                        let _one_of_few = inner.changes.acquire().await;
-                        tracing::info!(%better, "lets another node lead");
-                        let _ = group.transfer_leadership(better).await;
-                    }
-                }
-                _ => better_since = Some((better, Instant::now())),
-            },
-            Found::Nothing => better_since = None,
+            Found::Nothing => {}
         }
     }
 }
@@ -256,7 +273,7 @@ fn look<S: StateMachine>(
     if status.role != Role::Leader || status.membership.is_joint() {
         return Found::Nothing;
     }
-    groups.system.read_with(|map| {
+    groups.map(|map| {
         let Some(desired) = desired(map) else {
             return Found::Nothing;
         };
@@ -276,7 +293,8 @@ fn look<S: StateMachine>(
     })
 }
 
-async fn change<S: StateMachine>(
+async fn change<N: Network, S: StateMachine>(
+    inner: &Inner<N>,
     group: &RaftGroup<S>,
     desired: &impl Fn(&System) -> Option<Desired>,
     groups: &Groups,
@@ -292,11 +310,11 @@ async fn change<S: StateMachine>(
         }
         Step::Learner(learner) => group.add_learner(learner, deadline).await,
         Step::HandOver => {
-            let desired = groups.system.read_with(desired);
+            let desired = groups.map(desired);
+            let silent = inner.silence.nodes();
             let may = |node| {
-                desired
-                    .as_ref()
-                    .is_some_and(|one| one.voters.contains(&node))
+                let desired = desired.as_ref();
+                !silent.contains(&node) && desired.is_some_and(|one| one.voters.contains(&node))
             };
             match group.status().next_leader(may) {
                 Some(to) => group.transfer_leadership(to).await,
@@ -518,6 +536,34 @@ mod tests {
             at: format!("{slot}:8081"),
         };
         assert_eq!(step_of(leader, &now, &map), Some(Step::Learner(learner)));
+    }
+
+    #[test]
+    fn who_is_missing_and_silent_keeps_nobody_waiting() {
+        let mut map = founded();
+        register(&mut map, "b");
+        // Node 6 should have the vote of node 2, and does not answer.
+        let silent = ids([6]);
+        let after = |membership: &Membership, map: &System| {
+            let desired = Desired::of_system(map);
+            next(NodeId(1), membership, map, &desired, &silent)
+        };
+        let mut idle = membership([1, 2, 3, 4, 5], &[]);
+        let _ = idle.members.insert(NodeId(0), String::new());
+        assert_eq!(after(&idle, &map), Some(Step::Remove(ids([0]))));
+        let _ = map.apply(&Command::Register(Register {
+            nonce: Nonce(300),
+            supersedes: NodeId::NOBODY,
+            description: description("f"),
+        }));
+        let now = membership([1, 2, 3, 4, 5], &[]);
+        let learner = Address {
+            node: NodeId(7),
+            at: "f:8081".to_owned(),
+        };
+        assert_eq!(after(&now, &map), Some(Step::Learner(learner)));
+        let listening = membership([1, 2, 3, 4, 5], &[7]);
+        assert_eq!(after(&listening, &map), Some(replaces([2], 6, "b")));
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl<N: Network> Router<N> {
             return Err(Miss::Failed(Failure::Unavailable));
         };
         let placed = || {
-            let voters = groups.system.read_with(|map| map.voters_of(shard));
+            let voters = groups.map(|map| map.voters_of(shard));
             voters.get(tries % voters.len().max(1)).cloned()
         };
         let Some(to) = held.answers().or_else(placed) else {

@@ -73,7 +73,7 @@ pub struct GroupStatus {
 pub(super) fn of<N: Network>(inner: &Inner<N>, groups: &Groups) -> NodeStatus {
     let me = inner.identity.get();
     let silent = inner.silence.nodes();
-    let (map_version, slots, is_gone) = groups.system.read_with(|map| {
+    let (map_version, slots, is_gone) = groups.map(|map| {
         (
             map.version(),
             slots(map, &silent),
@@ -118,7 +118,7 @@ fn slots(map: &System, silent: &BTreeSet<NodeId>) -> Vec<SlotStatus> {
 
 fn of_system(groups: &Groups) -> GroupStatus {
     let should_vote = |map: &System| map.system().voters.contains(&groups.node);
-    let should_vote = groups.system.read_with(should_vote);
+    let should_vote = groups.map(should_vote);
     of_replica(GroupId::SYSTEM, &groups.system, should_vote)
 }
 
@@ -127,7 +127,7 @@ fn of_shard(groups: &Groups, shard: ShardId, held: &Held) -> GroupStatus {
     if groups.should_hold(shard) || replica.has_anything() {
         return of_replica(GroupId::of_shard(shard), &replica, true);
     }
-    let placement = groups.system.read_with(|map| map.placement(shard).cloned());
+    let placement = groups.map(|map| map.placement(shard).cloned());
     let answers = held.answers().map(|answers| answers.node);
     GroupStatus {
         group: GroupId::of_shard(shard),

@@ -11,7 +11,7 @@
 //! |---|---|---|---|---|
 //! | `Register` | a new slot, or `Full` | `Registered`, nothing changes | `Outdated` | a new number; the predecessor is dead |
 //! | `Left` | | | nothing changes | the occupant has left |
-//! | `Remove` | | | nothing changes | the slot is gone; `LastMember` if it is the only one |
+//! | `Remove` | | | nothing changes | `Removed`: the slot is gone; `LastMember` if it is the only one |
 //!
 //! With every change the groups are placed anew, as `placement` says: as few moves as lead to groups
 //! that have all their voters, in as many zones as can be, about equally many at each node.
@@ -129,7 +129,9 @@ pub enum Reply {
     LastMember,
     /// Nothing changed: the description is beyond its bounds.
     Illegal,
-    /// It is done, or somebody else is in the slot already.
+    /// The slot is gone.
+    Removed,
+    /// It is done, or somebody else is in the slot already, or it is gone.
     Noted,
 }
 
@@ -382,7 +384,7 @@ impl System {
         }
         self.place_groups();
         self.version += 1;
-        Reply::Noted
+        Reply::Removed
     }
 
     fn place_groups(&mut self) {

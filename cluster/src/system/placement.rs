@@ -19,6 +19,7 @@ pub(super) struct Place<'a> {
 /// The nodes, how many groups each holds, and whose fate is whose.
 struct Spread<'a> {
     places: &'a [Place<'a>],
+    zones: BTreeMap<NodeId, &'a str>,
     loads: BTreeMap<NodeId, usize>,
 }
 
@@ -30,6 +31,10 @@ pub(super) fn spread(groups: &mut [&mut BTreeSet<NodeId>], places: &[Place<'_>],
     let size = replicas.min(places.len());
     let mut spread = Spread {
         places,
+        zones: places
+            .iter()
+            .map(|place| (place.node, place.zone))
+            .collect(),
         loads: places.iter().map(|place| (place.node, 0)).collect(),
     };
     for group in &mut *groups {
@@ -64,15 +69,17 @@ impl Spread<'_> {
 
     /// How many others of `group` share the fate of `node`.
     fn company(&self, group: &BTreeSet<NodeId>, node: NodeId) -> usize {
-        let zone = |node| {
-            let place = self.places.iter().find(|place| place.node == node);
-            place.map_or("", |place| place.zone)
-        };
-        let mine = zone(node);
+        self.company_instead(group, node, node)
+    }
+
+    /// With how many of `group` node `to` shares its fate in the place of `from`.
+    fn company_instead(&self, group: &BTreeSet<NodeId>, from: NodeId, to: NodeId) -> usize {
+        let zone = |node| self.zones.get(&node).copied().unwrap_or_default();
+        let mine = zone(to);
         if mine.is_empty() {
             return 0;
         }
-        let others = group.iter().filter(|other| **other != node);
+        let others = group.iter().filter(|other| **other != from);
         others.filter(|other| zone(**other) == mine).count()
     }
 
@@ -95,13 +102,6 @@ impl Spread<'_> {
             group.insert(node);
             self.count(node, 1);
         }
-    }
-
-    /// What `to` would have for company in the place of `from`.
-    fn company_instead(&self, group: &BTreeSet<NodeId>, from: NodeId, to: NodeId) -> usize {
-        let mut without = group.clone();
-        without.remove(&from);
-        self.company(&without, to)
     }
 
     fn swap(&mut self, group: &mut BTreeSet<NodeId>, from: NodeId, to: NodeId) {

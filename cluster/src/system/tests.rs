@@ -164,7 +164,7 @@ fn remove(node: u64) -> Command {
 fn who_is_removed_holds_nothing_and_what_it_held_others_hold() {
     let mut map = founded();
     let _ = map.apply(&register(20, "d", 0));
-    assert_eq!(map.apply(&remove(1)), Reply::Noted);
+    assert_eq!(map.apply(&remove(1)), Reply::Removed);
     assert_eq!(map.members(), ids([2, 3, 4]));
     assert_eq!(map.system().voters, ids([2, 3, 4]));
     for shard in 0..2 {

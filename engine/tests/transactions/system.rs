@@ -304,7 +304,7 @@ impl System {
                 if replies.is_empty() {
                     self.replies.remove(&(sender, call));
                 }
-                self.input(config, sender, Input::Replied { call, reply });
+                self.input(config, sender, &Input::Replied { call, reply });
             }
             Action::Fail(sender, call, fault) => {
                 self.left.faults -= 1;
@@ -312,18 +312,18 @@ impl System {
                 if matches!(fault, Fault::NotEntered(_)) {
                     self.sent.remove(&(sender, call));
                 }
-                self.input(config, sender, Input::Failed { call, fault });
+                self.input(config, sender, &Input::Failed { call, fault });
             }
             Action::Again(client) => {
                 let attempt = self.next_attempt(client);
                 self.clients[client].pausing = false;
-                self.input(config, Sender::Client(client), Input::Again { attempt });
+                self.input(config, Sender::Client(client), &Input::Again { attempt });
             }
             Action::TimeOut(client) => {
                 self.left.time_outs = self.left.time_outs.saturating_sub(1);
                 self.clients[client].timed_out = true;
                 self.clients[client].pausing = false;
-                self.input(config, Sender::Client(client), Input::TimeOut);
+                self.input(config, Sender::Client(client), &Input::TimeOut);
             }
             Action::Crash(client) => {
                 self.left.crashes -= 1;
@@ -444,16 +444,16 @@ impl System {
         }
     }
 
-    fn input(&mut self, config: &Config, sender: Sender, input: Input) {
+    fn input(&mut self, config: &Config, sender: Sender, input: &Input) {
         let effects = match sender {
             Sender::Client(client) => match &mut self.clients[client].phase {
-                Phase::Running(coordinator) => coordinator.step(NOW, input),
+                Phase::Running(coordinator) => take(coordinator.as_mut(), input, Coordinator::step),
                 Phase::Waiting | Phase::Gone => return,
             },
             Sender::Resolver(shard, attempt) => self
                 .resolvers
                 .get_mut(&(shard, attempt))
-                .map(|resolver| resolver.step(NOW, input))
+                .map(|resolver| take(resolver, input, Resolver::step))
                 .unwrap_or_default(),
         };
         self.carry_out(config, sender, effects);
@@ -586,4 +586,22 @@ pub(crate) fn transaction(id: u128, body: Body) -> Transaction {
         promised: true,
         body,
     }
+}
+
+/// What follows from `input`. An answer that comes twice changes nothing the second time.
+fn take<M: Clone + PartialEq + std::fmt::Debug>(
+    machine: &mut M,
+    input: &Input,
+    step: fn(&mut M, LogTime, Input) -> Vec<Effect>,
+) -> Vec<Effect> {
+    let effects = step(machine, NOW, input.clone());
+    if matches!(input, Input::Replied { .. } | Input::Failed { .. }) {
+        let before = machine.clone();
+        let again = step(machine, NOW, input.clone());
+        assert!(
+            again.is_empty() && *machine == before,
+            "twice {input:?}: {again:?}"
+        );
+    }
+    effects
 }

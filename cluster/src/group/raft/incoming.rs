@@ -2,13 +2,16 @@
 
 use bytes::Bytes;
 
-use crate::{group::StateMachine, transport::Refusal};
+use crate::{
+    group::{Position, StateMachine},
+    transport::Refusal,
+};
 
 use super::{
     Raft,
     message::{Message, Piece, PieceAnswer, decode, encode},
     network::aside,
-    types::Snapshot,
+    types::{Snapshot, position},
 };
 
 /// The largest snapshot that is taken in, in bytes (64 GiB): what is larger is a mistake.
@@ -51,13 +54,19 @@ impl Incoming {
     }
 }
 
-/// The answer to a request's body.
+/// The answer to a request's body. Nobody gets a vote whose log is shorter than what was `forgotten`.
 pub(super) async fn answer<S: StateMachine>(
     raft: &Raft<S>,
     incoming: &tokio::sync::Mutex<Incoming>,
+    forgotten: Option<Position>,
     body: Bytes,
 ) -> Result<Bytes, Refusal> {
     let (message, rest) = decode::<Message<S>>(&body).ok_or(Refusal::Unreadable)?;
+    if let Message::Vote(request) | Message::PreVote(request) = &message
+        && request.last_log_id.as_ref().map(position) < forgotten
+    {
+        return Err(Refusal::UnknownGroup);
+    }
     let answer = match message {
         Message::Append(request) => encode(&raft.append_entries(request).await.map_err(stopped)?),
         Message::Vote(request) => encode(&raft.vote(request).await.map_err(stopped)?),

@@ -164,6 +164,8 @@ struct Inner<S: StateMachine> {
     node: NodeId,
     raft: Raft<S>,
     log: Log<S>,
+    /// Up to where at least the log was committed that it had and has forgotten.
+    forgotten: Option<Position>,
     log_kept_bytes: usize,
     machine: Machine<S>,
     /// The commands that are proposed and not yet answered, in bytes.
@@ -196,17 +198,23 @@ impl<S: StateMachine> RaftGroup<S> {
         settings: &Settings,
     ) -> Result<Self, ChangeError> {
         let log = Log::new(settings.log_much_bytes);
-        Self::start_with(log, group, epoch, node, state, transport, settings).await
+        let memory = (log, None);
+        Self::start_with(memory, group, epoch, node, state, transport, settings).await
     }
 
     /// The same replica, which has ended, with `state` and without a log: all that it remembers is how
-    /// it has voted. It must be no member of the group at this time.
+    /// it has voted, and that the log was committed up to `committed` at least. It must be no member of
+    /// the group by the membership there.
+    ///
+    /// Its log was what kept it from voting for who lacks entries that are committed: one who does not
+    /// know of that membership yet and counts on its vote. Now `committed` does.
     ///
     /// # Errors
     ///
     /// The settings make no sense.
     pub async fn without_anything<T: Transport>(
         &self,
+        committed: Position,
         state: S,
         transport: Arc<T>,
         settings: &Settings,
@@ -215,11 +223,12 @@ impl<S: StateMachine> RaftGroup<S> {
             group, epoch, node, ..
         } = *self.inner;
         let log = self.inner.log.vote_alone(settings.log_much_bytes);
-        Self::start_with(log, group, epoch, node, state, transport, settings).await
+        let memory = (log, self.inner.forgotten.max(Some(committed)));
+        Self::start_with(memory, group, epoch, node, state, transport, settings).await
     }
 
     async fn start_with<T: Transport>(
-        log: Log<S>,
+        (log, forgotten): (Log<S>, Option<Position>),
         group: GroupId,
         epoch: Epoch,
         node: NodeId,
@@ -251,6 +260,7 @@ impl<S: StateMachine> RaftGroup<S> {
             node,
             raft,
             log,
+            forgotten,
             log_kept_bytes: settings.log_kept_bytes,
             machine,
             proposing: AtomicUsize::new(0),
@@ -570,7 +580,13 @@ impl<S: StateMachine> Group for RaftGroup<S> {
             let here = self.inner.epoch;
             return Err(Refusal::WrongEpoch { here });
         }
-        incoming::answer(&self.inner.raft, &self.inner.incoming, request.body).await
+        let Inner {
+            raft,
+            incoming,
+            forgotten,
+            ..
+        } = &*self.inner;
+        incoming::answer(raft, incoming, *forgotten, request.body).await
     }
 
     async fn shutdown(&self) {

@@ -20,7 +20,8 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub(super) async fn keep_log_short<S: StateMachine>(inner: Arc<Inner<S>>) {
     loop {
         inner.log.much().await;
-        if inner.shorten_log(inner.log_kept_bytes).await.is_none() {
+        let shortened = inner.shorten_log(inner.log_kept_bytes).await;
+        if shortened.is_none() || inner.status().role == Role::Stopped {
             return;
         }
         // As long as much is not applied yet, every append says that there is much.

@@ -121,6 +121,26 @@ fn a_member_that_is_removed_ends_and_may_come_again() {
     }
 }
 
+/// Who has given a shard up has forgotten what it acknowledged, and a voter that has missed the change
+/// still counts on its vote: it must not get it.
+#[test]
+fn who_has_given_a_shard_up_votes_for_nobody_who_lacks_what_it_forgot() {
+    for seed in 1..9 {
+        let cut = |a, b| (2_000, Fault::Partition { a, b });
+        let plan = NodesPlan {
+            hosts: 4,
+            founders: 3,
+            newcomers_ms: 2_200,
+            // The third node gives up one shard for the fourth; the second reaches it alone.
+            faults: vec![cut(1, 2), cut(2, 4), (7_000, Fault::Heal)],
+            keys: 8,
+            peace_ms: 9_000,
+            ..NodesPlan::calm(seed)
+        };
+        holds(&plan);
+    }
+}
+
 /// At two nodes both votes are needed, also to take one of them away.
 #[test]
 fn a_cluster_shrinks_to_one_node() {
