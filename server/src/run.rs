@@ -213,7 +213,7 @@ async fn serve_shards<S: Shards>(
         }
         tokio::spawn(async move {
             let signal = signals.next().await;
-            warn!(signal, "a signal while it ends: ending without draining");
+            warn!(signal, "second signal: ending without draining");
             std::process::exit(1);
         });
     };
