@@ -191,6 +191,19 @@ mod tests {
         }
     }
 
+    /// As most do: nothing is copied.
+    #[test]
+    fn what_lies_in_one_shard_is_its_part_as_it_is() {
+        let writes = vec![put("a", "1"), put("b", "2")];
+        let body = Body::new(Operations {
+            writes,
+            ..Operations::default()
+        });
+        let body = body.expect("legal");
+        let parts = body.parts(NonZeroU16::MIN);
+        assert!(Arc::ptr_eq(&parts[&ShardId(0)], body.operations()));
+    }
+
     fn check(name: &str, counter: Option<u64>) -> Check {
         let version = counter.map(|counter| Version { epoch: 1, counter });
         Check {

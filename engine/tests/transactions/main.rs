@@ -4,6 +4,7 @@
 //! `judge` watches every command and answer and knows what is right. Upon them:
 //!
 //! - `coordinator`, `resolver`: what each makes of each answer.
+//! - `expiry`: the last moment of an attempt.
 //! - `scripts`: one situation a file, step by step, to be read.
 //! - `crash`: whatever may go wrong goes wrong at every step of every path.
 //! - `random`: long walks with bodies that proptest makes.
@@ -13,6 +14,7 @@
 mod cases;
 mod coordinator;
 mod crash;
+mod expiry;
 mod judge;
 mod model;
 mod names;
