@@ -287,6 +287,20 @@ fn what_makes_no_sense_is_refused_although_the_checksum_is_right() {
 }
 
 #[test]
+fn no_key_stands_there_twice() {
+    let mut shard = Shard::with_outcome_budget(EPOCH, 1);
+    for name in ["key a", "key b"] {
+        let _ = shard.apply(&put(name, "1"));
+    }
+    let twice = forged(&shard.snapshot(), |bytes| {
+        let place = bytes.windows(5).position(|word| word == b"key b");
+        bytes[place.expect("it is there") + 4] = b'a';
+    });
+    let malformed = InvalidSnapshot::Malformed { part: "entries" };
+    assert_eq!(Shard::restore(&twice), Err(malformed));
+}
+
+#[test]
 fn another_version_is_refused_as_such() {
     let mut snapshot = full().snapshot();
     snapshot[b"trandb shard ".len()] = b'2';
