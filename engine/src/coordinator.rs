@@ -246,9 +246,7 @@ impl Coordinator {
                 let why = why.clone();
                 self.undecided(&why)
             }
-            (Step::Finalize, State::Finalizing { awaited, .. })
-                if awaited.contains(&call.shard) =>
-            {
+            (Step::Finalize, State::Finalizing { awaited, .. }) => {
                 awaited.remove(&call.shard);
                 self.maybe_forget(now)
             }

@@ -142,9 +142,7 @@ impl Resolver {
     fn failed(&mut self, call: Call, now: LogTime) -> Vec<Effect> {
         match (call.step, &mut self.state) {
             (Step::Resolve, State::Resolving { .. }) => self.end(),
-            (Step::Finalize, State::Finalizing { awaited, .. })
-                if awaited.contains(&call.shard) =>
-            {
+            (Step::Finalize, State::Finalizing { awaited, .. }) => {
                 awaited.remove(&call.shard);
                 self.maybe_forget(now)
             }

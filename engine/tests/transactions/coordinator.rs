@@ -299,6 +299,22 @@ fn a_vote_that_does_not_come_is_a_vote_against() {
     }
 }
 
+/// Whoever drives it may give up a call whose answer has come.
+#[test]
+fn what_was_heard_first_counts() {
+    let mut running = of_three();
+    assert_eq!(running.replied(Step::Prepare, 1, yes()), []);
+    assert_eq!(running.failed(Step::Prepare, 1, Fault::Unknown), []);
+    let effects = running.replied(Step::Prepare, 2, yes());
+    assert_eq!(sent(&effects), [(Step::Commit, HOME)]);
+
+    let mut running = of_three();
+    assert_eq!(running.failed(Step::Prepare, 1, Fault::Unknown), []);
+    assert_eq!(running.replied(Step::Prepare, 1, yes()), []);
+    let effects = running.replied(Step::Prepare, 2, yes());
+    assert!(gives_up_the_attempt_alone(&effects));
+}
+
 #[test]
 fn what_the_home_does_not_say_is_unknown_if_a_commit_may_have_entered() {
     let mut entered = of_three();
