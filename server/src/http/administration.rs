@@ -39,7 +39,7 @@ pub(super) async fn remove<S: Shards>(
     description = "Answered when it leads. Some seconds later leaders are spread evenly again.",
     params(
         ("to" = String, Query, description = "The member's name"),
-        ("shard" = Option<u16>, Query, description = "Which shard's group; without it the group \
+        ("shard" = Option<u16>, Query, minimum = 0, maximum = 65535, description = "Which shard's group; without it the group \
             that keeps the members"),
     ),
     responses((status = 200, description = "It leads")),
