@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::{StatusCode, Uri};
-use tokio::time::Instant;
 use trandb_common::{ErrorCode, Problem, path};
 use trandb_engine::ShardId;
 
 use super::{Inner, problem::Rejection};
-use crate::{Shards, shards::ClusterError};
+use crate::{Shards, shards::ClusterError, sync::Instant};
 
 #[utoipa::path(
     post, path = "/cluster/remove", tag = "operation", operation_id = "remove_member",
