@@ -377,3 +377,29 @@ pub(crate) fn failure(check: &Check, actual: Option<Version>) -> Option<FailedCh
         actual,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_write_has_a_key_and_a_command_of_a_transaction_none() {
+        let key = Key::new("k").expect("legal");
+        let put = Command::Put {
+            key: key.clone(),
+            value: Value::default(),
+            condition: Condition::default(),
+        };
+        let delete = Command::Delete {
+            key: key.clone(),
+            condition: Condition::default(),
+        };
+        let forget = Command::Forget(Forget {
+            finalized: Vec::new(),
+            acknowledged: Vec::new(),
+            now: LogTime::default(),
+        });
+        let keys = [put.key(), delete.key(), forget.key()];
+        assert_eq!(keys, [Some(&key), Some(&key), None]);
+    }
+}
