@@ -173,6 +173,17 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_nobody_shares_makes_no_table() {
+        let lock = |holders: &[AttemptId]| {
+            let lock = Lock::Shared(holders.iter().copied().collect());
+            LockTable::from_locks(BTreeMap::from([(key("a"), lock)]))
+        };
+        assert_eq!(lock(&[]), None);
+        let shared = lock(&[ONE, TWO]).expect("two share it");
+        assert_eq!(shared.holder(&key("a")), Some(ONE));
+    }
+
+    #[test]
     fn exclusive_keeps_everybody_else_out() {
         let mut locks = LockTable::default();
         assert_eq!(locks.acquire(ONE, &[], &keys(&["a"])), Ok(()));

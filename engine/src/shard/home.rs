@@ -12,8 +12,8 @@
 use trandb_common::limits::TRANSACTION_BYTES_MAX;
 
 use crate::{
-    Commit, Decided, FinalizedPart, Forget, Known, LogTime, PartVersions, Refusal, Reply, Resolve,
-    Subject, TransactionId, Unfinalized,
+    AttemptId, Commit, Decided, Digest, FinalizedPart, Forget, Known, LogTime, PartVersions,
+    Refusal, Reply, Resolve, Subject, TransactionId, Unfinalized,
     command::read_bytes,
     outcomes::{NewCommit, record_bytes},
 };
@@ -22,19 +22,17 @@ use super::Shard;
 
 impl Shard {
     pub(super) fn commit(&mut self, commit: &Commit) -> Reply {
-        match self.outcomes.decided(
+        if let Some(reply) = self.decided(
             commit.transaction,
             Some(commit.attempt),
             Some(commit.digest),
             commit.expires,
         ) {
-            Ok(None) => {}
-            Ok(Some(decided)) => return Reply::Decided(Box::new(decided)),
-            Err(refusal) => return Reply::Refused(refusal),
+            return reply;
         }
         // The record of an abort, or of a commit that was dropped, lives as long as this.
         if self.clock > commit.expires {
-            return Reply::Refused(Refusal::Expired { clock: self.clock });
+            return self.expired();
         }
         if let Some(holder) = self.conflict(commit.attempt, &commit.part) {
             return Reply::Busy { holder };
@@ -44,6 +42,32 @@ impl Shard {
             return Reply::Refused(Refusal::Overloaded);
         }
         self.decide(commit)
+    }
+
+    /// The answer that a decision made earlier gives; none: there is no such decision.
+    ///
+    /// To who has expired no abort is told: its own commit may have been dropped, and what is on
+    /// record now be the abort of somebody who came later.
+    fn decided(
+        &mut self,
+        transaction: TransactionId,
+        attempt: Option<AttemptId>,
+        digest: Option<Digest>,
+        expires: LogTime,
+    ) -> Option<Reply> {
+        let decided = self
+            .outcomes
+            .decided(transaction, attempt, digest, expires)
+            .transpose()?;
+        Some(match decided {
+            Ok(Decided::Aborted { .. }) if self.clock > expires => self.expired(),
+            Ok(decided) => Reply::Decided(Box::new(decided)),
+            Err(refusal) => Reply::Refused(refusal),
+        })
+    }
+
+    fn expired(&self) -> Reply {
+        Reply::Refused(Refusal::Expired { clock: self.clock })
     }
 
     /// The first decision about the transaction, unless it reads too much.
@@ -101,15 +125,14 @@ impl Shard {
             Subject::Attempt { attempt, expires } => (Some(*attempt), *expires),
             Subject::Transaction { expires, .. } => (None, *expires),
         };
-        match self.outcomes.decided(transaction, attempt, digest, expires) {
-            Ok(None) => {}
-            Ok(Some(decided)) => return Reply::Decided(Box::new(decided)),
-            Err(refusal) => return Reply::Refused(refusal),
+        if let Some(reply) = self.decided(transaction, attempt, digest, expires) {
+            return reply;
         }
+        let is_expired = self.clock > expires;
         // A commit that participants have not finalized has a record. Without one the attempt is
         // not committed, or all is over; and being expired it needs no record to stay so.
-        if attempt.is_some() && self.clock > expires {
-            return Reply::Refused(Refusal::Expired { clock: self.clock });
+        if attempt.is_some() && is_expired {
+            return self.expired();
         }
         if !self.outcomes.room(record_bytes(0), false) {
             return Reply::Refused(Refusal::Overloaded);
@@ -127,6 +150,10 @@ impl Shard {
             } => {
                 self.outcomes
                     .abort(transaction, digest, *promised, *expires, self.clock);
+                // What comes now is aborted; what came before may have been forgotten.
+                if is_expired {
+                    return self.expired();
+                }
                 let mut failed = self.failed_checks(checks);
                 // Behind an exclusive lock the version may be stale already (I3).
                 failed.retain(|check| self.locks.exclusive_holder(&check.key).is_none());

@@ -74,3 +74,54 @@ fn an_attempt_is_aborted_for_the_record_until_it_expires() {
     let late = Reply::Refused(Refusal::Expired { clock: LATER });
     assert_eq!(shard().apply(&resolve(LATER)), late);
 }
+
+fn abort(digest: Option<Digest>, expires: LogTime, now: LogTime) -> Command {
+    Command::Resolve(Resolve {
+        transaction: TransactionId(100),
+        digest,
+        subject: Subject::Transaction {
+            promised: true,
+            expires,
+            checks: Vec::new(),
+        },
+        now,
+    })
+}
+
+/// A commit that nobody may ask for is forgotten soon. Whoever aborts the transaction afterwards
+/// puts another decision on record, which says nothing about what was before.
+#[test]
+fn to_who_has_expired_an_abort_tells_nothing() {
+    let mut shard = shard();
+    let decided = shard.apply(&commit(EXPIRES));
+    assert!(matches!(decided, Reply::Decided(_)), "{decided:?}");
+    let much_later = LogTime(1_000_000);
+    let aborted = Reply::Decided(Box::new(Decided::Aborted { failed: Vec::new() }));
+    let by_id = abort(None, much_later, much_later);
+    assert_eq!(shard.apply(&by_id), aborted, "it is forgotten");
+    let expired = Reply::Refused(Refusal::Expired { clock: much_later });
+    assert_eq!(shard.apply(&resolve(EXPIRES)), expired);
+    assert_eq!(shard.apply(&commit(EXPIRES)), expired);
+}
+
+/// Its sender may have sent a commit before. But no other attempt may commit any more.
+#[test]
+fn an_abort_that_comes_late_is_recorded_and_tells_nothing() {
+    let mut shard = shard();
+    let digest = Some(Digest([7; 32]));
+    let expired = Reply::Refused(Refusal::Expired { clock: LATER });
+    assert_eq!(shard.apply(&abort(digest, EXPIRES, LATER)), expired);
+    let aborted = Reply::Decided(Box::new(Decided::Aborted { failed: Vec::new() }));
+    assert_eq!(shard.apply(&abort(digest, LATER, LATER)), aborted);
+}
+
+#[test]
+fn a_commit_on_record_is_told_to_everybody() {
+    let mut shard = shard();
+    for command in [commit(EXPIRES), resolve(LATER)] {
+        let Reply::Decided(decided) = shard.apply(&command) else {
+            panic!("it was promised");
+        };
+        assert!(matches!(*decided, Decided::Committed { .. }), "{decided:?}");
+    }
+}

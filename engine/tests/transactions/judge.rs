@@ -159,6 +159,12 @@ impl Judge {
                     (Reply::Refused(refusal), Some(attempt)) => {
                         self.refused(resolve.transaction, attempt, *refusal);
                     }
+                    // It came late, and is on record all the same.
+                    (Reply::Refused(Refusal::Expired { .. }), None)
+                        if self.winner(resolve.transaction).is_none() =>
+                    {
+                        self.dead_for_good.insert(resolve.transaction);
+                    }
                     _ => {}
                 }
             }
