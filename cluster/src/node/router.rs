@@ -195,7 +195,8 @@ impl<N: Network> Router<N> {
         deadline: Instant,
     ) -> Result<Outcome, Failure> {
         let groups = self.inner.groups.get().ok_or(Failure::Unavailable)?;
-        for tries in 0_usize.. {
+        let mut tries = 0_usize;
+        loop {
             let mut missed = self.inner.here(groups, shard, &operation, deadline).await;
             if matches!(missed, Err(Miss::Elsewhere(_))) && !groups.should_hold(shard) {
                 missed = self
@@ -222,8 +223,8 @@ impl<N: Network> Router<N> {
                 return Err(Failure::Unavailable);
             }
             sleep_until(deadline.min(now + RETRY)).await;
+            tries += 1;
         }
-        unreachable!("there are more tries than time")
     }
 
     /// Asks a node that should know the shard, where this one holds no replica of it: who answered
