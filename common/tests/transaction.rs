@@ -4,6 +4,10 @@
 use proptest::prelude::*;
 use trandb_common::{
     ErrorCode, InvalidTransaction, Key, TransactionBody, TransactionId, Value, Version,
+    limits::{
+        LOCK_WAIT_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_OPERATIONS_MAX, TRANSACTION_TIMEOUT_MAX,
+        VALUE_BYTES_MAX,
+    },
     transaction::{Check, Operations, Write},
     wire::transaction::{Acknowledged, Committed, Decision, Found, Octets, Request},
 };
@@ -303,4 +307,106 @@ proptest! {
             let _ = request.check();
         }
     }
+}
+
+#[test]
+fn as_many_operations_as_are_allowed_are_allowed() {
+    let most = TRANSACTION_OPERATIONS_MAX;
+    let rows = |count: usize, row: &dyn Fn(usize) -> String| {
+        let rows: Vec<_> = (0..count).map(row).collect();
+        rows.join(",")
+    };
+    let reads = |count| rows(count, &|n| format!(r#"{{"key":"k{n}"}}"#));
+    let request = from_json(&format!(r#"{{"reads":[{}]}}"#, reads(most))).expect("well-formed");
+    assert_eq!(request.check().expect("legal").operations().len(), most);
+    let one_more = refused(&format!(r#"{{"reads":[{}]}}"#, reads(most + 1)));
+    assert_eq!(one_more.limit(), Some((most, most + 1)));
+    let told = |count| {
+        let row = |n| format!(r#"{{"id":"{}","key":"k"}}"#, TransactionId(n as u128));
+        let body = format!(r#"{{"acknowledged":[{}]}}"#, rows(count, &row));
+        from_json(&body).expect("well-formed").check_acknowledged()
+    };
+    assert_eq!(told(most).expect("legal").len(), most);
+    let one_more = told(most + 1).expect_err("too many");
+    assert_eq!(one_more.limit(), Some((most, most + 1)));
+}
+
+#[test]
+fn too_many_bytes_are_told_beside_their_limit() {
+    let value = Value::try_from(vec![0; VALUE_BYTES_MAX]).expect("legal");
+    let put = |n| Write::Put {
+        key: Key::new(&format!("k{n}")).expect("legal"),
+        value: value.clone(),
+    };
+    let writes: Vec<_> = (0..5).map(put).collect();
+    let operations = Operations {
+        writes,
+        ..Operations::default()
+    };
+    let actual = operations.bytes();
+    let error = TransactionBody::new(operations).expect_err("too large");
+    assert_eq!(error.limit(), Some((TRANSACTION_BYTES_MAX, actual)));
+}
+
+#[test]
+fn what_is_looked_at_is_checked_before_it_is_read() {
+    let key = |text: &str| Key::new(text).expect("legal");
+    let none = Operations::default();
+    assert!(none.is_empty());
+    let some = Operations {
+        checks: vec![Check {
+            key: key("c"),
+            version: None,
+        }],
+        reads: vec![key("a")],
+        writes: Vec::new(),
+    };
+    assert!(!some.is_empty());
+    assert!(some.looked_at().eq([&key("c"), &key("a")]));
+    let acknowledged = |body| from_json(body).expect("well-formed").acknowledged;
+    assert!(acknowledged("{}").is_empty());
+    let one = r#"{"acknowledged":[{"id":"0199c2f4-5d1e-7c3a-9a41-2f60c1f0a7d3","key":"k"}]}"#;
+    assert!(!acknowledged(one).is_empty());
+}
+
+#[test]
+fn what_was_expected_instead_is_said() {
+    for (body, expected) in [
+        (
+            r#"{"writes":[{"op":1,"key":"a"}]}"#,
+            "expected `put` or `delete`",
+        ),
+        (
+            r#"{"writes":[{"op":"put","key":"a","value":1}]}"#,
+            "expected a base64 text",
+        ),
+    ] {
+        let error = from_json(body).expect_err("not the schema");
+        assert!(error.contains(expected), "{body}: {error}");
+    }
+    let cbor = minicbor_serde::to_vec(1).expect("a number");
+    let error = minicbor_serde::from_slice::<Octets>(&cbor).expect_err("no bytes");
+    assert!(error.to_string().contains("expected"), "{error}");
+}
+
+#[test]
+fn logs_show_ids_as_they_are_and_of_values_only_how_long_they_are() {
+    let id: TransactionId = "0199c2f4-5d1e-7c3a-9a41-2f60c1f0a7d2"
+        .parse()
+        .expect("legal");
+    assert_eq!(format!("{id:?}"), "0199c2f4-5d1e-7c3a-9a41-2f60c1f0a7d2");
+    let octets = Octets::from(Value::copy_from(b"secret").expect("legal"));
+    assert_eq!(format!("{octets:?}"), "Octets(6 bytes)");
+    assert_eq!(octets.into_bytes(), &b"secret"[..]);
+}
+
+#[test]
+fn limits_are_told_in_milliseconds() {
+    let limits = trandb_common::wire::Limits::new(1, 2, 3);
+    let told = |milliseconds| std::time::Duration::from_millis(milliseconds);
+    assert_eq!(told(limits.lock_wait_ms_max), LOCK_WAIT_MAX);
+    assert_eq!(
+        told(limits.transaction_timeout_ms_max),
+        TRANSACTION_TIMEOUT_MAX
+    );
 }

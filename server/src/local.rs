@@ -83,8 +83,13 @@ impl Local {
         }
     }
 
-    /// Runs `command` at the shard, if there is memory for it.
-    fn apply(&self, shard: &mut Shard, command: &Command) -> Result<Reply, ShardError> {
+    /// Runs `command` at the shard by `apply`, if there is memory for it.
+    fn apply(
+        &self,
+        shard: &mut Shard,
+        command: &Command,
+        apply: fn(&mut Shard, &Command) -> Reply,
+    ) -> Result<Reply, ShardError> {
         // What the command really adds takes look-ups: only where it may matter.
         let fits = self.memory.has_room(Shard::growth_max(command)) || {
             let growth = shard.growth(command);
@@ -95,7 +100,7 @@ impl Local {
             return Err(ShardError::MemoryFull { limit, used });
         }
         let before = shard.bytes();
-        let reply = shard.apply(command);
+        let reply = apply(shard, command);
         self.memory.settle(before, shard.bytes());
         Ok(reply)
     }
@@ -155,7 +160,10 @@ impl Shards for Local {
         command: &Command,
         deadline: Instant,
     ) -> Result<Reply, ShardError> {
-        let reply = self.apply(&mut *self.exclusive(shard, deadline).await?, command);
+        // Whoever waits for the shard may have given up when the command is carried out.
+        let mut exclusive = self.exclusive(shard, deadline).await?;
+        let reply = self.apply(&mut exclusive, command, Shard::apply);
+        drop(exclusive);
         self.wake_after(shard, &reply);
         reply
     }
@@ -166,7 +174,9 @@ impl Shards for Local {
     }
 
     fn try_execute(&self, shard: ShardId, command: &Command) -> Option<Result<Reply, ShardError>> {
-        let reply = self.apply(&mut *self.slot(shard).shard.try_write().ok()?, command);
+        let mut exclusive = self.slot(shard).shard.try_write().ok()?;
+        let reply = self.apply(&mut exclusive, command, Shard::apply_once);
+        drop(exclusive);
         self.wake_after(shard, &reply);
         Some(reply)
     }

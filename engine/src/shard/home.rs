@@ -20,8 +20,16 @@ use crate::{
 
 use super::Shard;
 
+/// What becomes of the outcome of a `Commit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Recorded,
+    /// It does not come again, and nobody asks about it: see [`Shard::apply_once`].
+    Spared,
+}
+
 impl Shard {
-    pub(super) fn commit(&mut self, commit: &Commit) -> Reply {
+    pub(super) fn commit(&mut self, commit: &Commit, outcome: Outcome) -> Reply {
         if let Some(reply) = self.decided(
             commit.transaction,
             Some(commit.attempt),
@@ -38,10 +46,10 @@ impl Shard {
             return Reply::Busy { holder };
         }
         let bytes = record_bytes(commit.participants.len());
-        if !self.outcomes.room(bytes, commit.promised) {
+        if outcome == Outcome::Recorded && !self.outcomes.room(bytes, commit.promised) {
             return Reply::Refused(Refusal::Overloaded);
         }
-        self.decide(commit)
+        self.decide(commit, outcome)
     }
 
     /// The answer that a decision made earlier gives; none: there is no such decision.
@@ -71,18 +79,20 @@ impl Shard {
     }
 
     /// The first decision about the transaction, unless it reads too much.
-    fn decide(&mut self, commit: &Commit) -> Reply {
+    fn decide(&mut self, commit: &Commit, outcome: Outcome) -> Reply {
         let part = &commit.part;
         let failed = self.failed_checks(&part.checks);
         if !failed.is_empty() {
             // For good: the client may be told that it failed and never see it succeed (I7).
-            self.outcomes.abort(
-                commit.transaction,
-                Some(commit.digest),
-                commit.promised,
-                commit.expires,
-                self.clock,
-            );
+            if outcome == Outcome::Recorded {
+                self.outcomes.abort(
+                    commit.transaction,
+                    Some(commit.digest),
+                    commit.promised,
+                    commit.expires,
+                    self.clock,
+                );
+            }
             return Reply::Decided(Box::new(Decided::Aborted { failed }));
         }
         let reads = self.read_all(&part.reads);
@@ -100,17 +110,19 @@ impl Shard {
         let versions: Vec<_> = std::iter::once(own)
             .chain(commit.participants.iter().copied())
             .collect();
-        self.outcomes.commit(
-            NewCommit {
-                transaction: commit.transaction,
-                promised: commit.promised,
-                digest: commit.digest,
-                attempt: commit.attempt,
-                expires: commit.expires,
-                versions: versions.clone(),
-            },
-            self.clock,
-        );
+        if outcome == Outcome::Recorded {
+            self.outcomes.commit(
+                NewCommit {
+                    transaction: commit.transaction,
+                    promised: commit.promised,
+                    digest: commit.digest,
+                    attempt: commit.attempt,
+                    expires: commit.expires,
+                    versions: versions.clone(),
+                },
+                self.clock,
+            );
+        }
         Reply::Decided(Box::new(Decided::Committed {
             attempt: commit.attempt,
             versions,

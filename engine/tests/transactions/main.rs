@@ -18,6 +18,7 @@ mod expiry;
 mod judge;
 mod model;
 mod names;
+mod once;
 mod random;
 mod resolver;
 mod scripts;
