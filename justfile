@@ -25,11 +25,23 @@ cluster:
     # Ctrl-C reaches the processes by itself, and they are given time to end.
     trap : INT
     trap wait EXIT
+    processes=()
     for n in 1 2 3; do
-        {{ target_dir }}/release/trandb-server --name "n$n" --log error,openraft=off \
-            --listen "127.0.0.1:$((8070 + 10 * n))" --peer-listen "127.0.0.1:$((8071 + 10 * n))" \
-            --peers 127.0.0.1:8081,127.0.0.1:8091,127.0.0.1:8101 --bootstrap-expect 3 &
+        node=({{ target_dir }}/release/trandb-server --name "n$n" --log error,openraft=off
+            --listen "127.0.0.1:$((8070 + 10 * n))" --peer-listen "127.0.0.1:$((8071 + 10 * n))"
+            --peers 127.0.0.1:8081,127.0.0.1:8091,127.0.0.1:8101 --bootstrap-expect 3)
+        "${node[@]}" &
+        processes+=($!)
         echo "n$n  http://127.0.0.1:$((8070 + 10 * n))  process $!"
+        echo "    ${node[*]}"
+    done
+    sleep 1
+    for process in "${processes[@]}"; do
+        if ! kill -0 "$process" 2>/dev/null; then
+            echo "A node has ended. Does another server listen on one of these addresses?" >&2
+            kill "${processes[@]}" 2>/dev/null || true
+            exit 1
+        fi
     done
     cat <<'TRY'
 
@@ -38,6 +50,7 @@ cluster:
       curl http://127.0.0.1:8090/keys/greeting
     Kill a process by its number, and ask the others. See the members:
       curl http://127.0.0.1:8100/cluster
+    Start it again with its command, above: with an empty memory it takes its own place.
     Ctrl-C ends all three.
     TRY
     wait

@@ -207,7 +207,8 @@ pub(crate) struct Get {
 pub(crate) struct Put {
     pub(crate) key: Key,
 
-    /// The value; one that begins with a dash comes after `--`
+    /// The value, as it is (`@FILE` names no file: see --file); one that begins with a dash comes
+    /// after `--`
     #[arg(group = "source", allow_negative_numbers = true)]
     pub(crate) value: Option<OsString>,
 

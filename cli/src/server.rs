@@ -31,6 +31,21 @@ pub(crate) async fn limits(session: &Session) -> Result<(), Failure> {
                 limits.list_limit_max as u64,
                 "keys",
             ),
+            (
+                "operations together",
+                limits.transaction_operations_max as u64,
+                "in a transaction",
+            ),
+            (
+                "keys and values together",
+                limits.transaction_bytes_max as u64,
+                "bytes in a transaction",
+            ),
+            (
+                "longest transaction",
+                limits.transaction_timeout_ms_max,
+                "ms",
+            ),
             ("memory", limits.memory_bytes_max, "bytes"),
             ("bodies on their way", limits.in_flight_bytes_max, "bytes"),
             ("connections", limits.connections_max as u64, ""),

@@ -116,3 +116,8 @@ pub use trandb_common::{
 pub use transaction::{Committed, RunTransaction, Transaction, TransactionStatus};
 pub use transport::{HttpTransport, TowerTransport, Transport, TransportError};
 pub use write::{Delete, Put};
+
+/// The README's example compiles, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

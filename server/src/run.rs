@@ -194,9 +194,10 @@ async fn serve_shards<S: Shards>(
 
     let mut signals = Signals::new()?;
     // Bound only now: whoever can connect is answered.
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        let listen = config.listen;
+        format!("cannot listen on {listen}; --listen says where else")
+    })?;
     let address = listener.local_addr()?;
     info!(
         %address,

@@ -8,7 +8,7 @@ async fn a_port_that_is_taken_is_named() {
     let address = first.address().to_string();
     let second = run_to_exit(&["--listen", &address], &[]).await;
     assert_eq!(second.code, Some(1), "{}", second.errors);
-    let expected = format!("trandb-server: cannot listen on {address}: ");
+    let expected = format!("trandb-server: cannot listen on {address}; --listen says where else: ");
     assert!(second.errors.contains(&expected), "{}", second.errors);
     assert!(second.errors.contains("in use"), "{}", second.errors);
 }

@@ -51,7 +51,8 @@ pub struct Config {
         global = true,
         env = "TRANDB_LISTEN",
         value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:8080"
+        default_value = "127.0.0.1:8080",
+        value_parser = socket_address
     )]
     pub listen: SocketAddr,
 
@@ -295,6 +296,14 @@ fn timeout(text: &str) -> Result<Duration, String> {
         return Err("nobody is that fast: 10ms is the shortest".into());
     }
     Ok(timeout)
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "an address is numbers and a port, such as 127.0.0.1:8080 or [::1]:8080; 0.0.0.0 is every \
+         address of this machine; names are not looked up"
+            .to_owned()
+    })
 }
 
 #[cfg(test)]
