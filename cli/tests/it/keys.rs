@@ -147,6 +147,7 @@ fn limits_are_shown() {
         text.contains("largest value                   4194304 bytes\n"),
         "{text}"
     );
+    assert!(text.contains("16777216 bytes in a transaction\n"), "{text}");
     let json = json_of(&trandb_at(&fake.url(), &["limits", "--json"]).ok());
     assert_eq!(json["value_bytes_max"], 4_194_304);
     assert_eq!(json["memory_bytes_max"], 1);

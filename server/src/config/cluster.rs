@@ -36,7 +36,8 @@ pub struct ClusterFlags {
     pub name: Option<String>,
 
     /// Address and port for the other nodes [default: 127.0.0.1:8081]
-    #[arg(long, env = "TRANDB_PEER_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "TRANDB_PEER_LISTEN", value_name = "ADDRESS:PORT",
+        value_parser = super::socket_address)]
     pub peer_listen: Option<SocketAddr>,
 
     /// Where the other nodes reach this one [default: the address of --peer-listen]

@@ -382,6 +382,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_address_is_refused_with_one_that_is() {
+        for flag in ["--listen", "--peer-listen"] {
+            let error = parse(&[flag, "localhost:8080"]).expect_err("a name");
+            assert!(
+                error.to_string().contains("such as 127.0.0.1:8080"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for illegal in [
             &["--memory-limit", "0%"][..],
